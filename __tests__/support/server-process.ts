@@ -1,0 +1,38 @@
+// A real server in a process of its own, to be stopped, killed and started again.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+
+/** A running `upload-server.mjs`. */
+export interface ServerProcess {
+  readonly child: ChildProcess
+  readonly url: string
+  /** Sends a signal and waits for the process to end. */
+  end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
+}
+
+/** Starts one. */
+export async function startServer(directory: string, options: object = {}, port = 0): Promise<ServerProcess> {
+  const script = join(__dirname, 'upload-server.mjs')
+  const child = spawn(process.execPath, [script, directory, String(port), JSON.stringify(options)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const lines = createInterface(child.stdout as NodeJS.ReadableStream)
+  const [line] = (await Promise.race([once(lines, 'line'), died(child)])) as [string]
+  return {
+    child,
+    url: `http://127.0.0.1:${(JSON.parse(line) as { port: number }).port}/files`,
+    end: async (signal) => {
+      if (child.exitCode !== null || child.signalCode !== null) return
+      const exited = once(child, 'exit')
+      child.kill(signal)
+      await exited
+    },
+  }
+}
+
+async function died(child: ChildProcess): Promise<never> {
+  const [code] = await once(child, 'exit')
+  throw new Error(`the server ended with ${code} before it listened`)
+}

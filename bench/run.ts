@@ -1,0 +1,5 @@
+// npm run bench: everything that is measured.
+
+import { measureMemory } from './memory.js'
+
+await measureMemory()

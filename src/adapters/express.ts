@@ -1,0 +1,94 @@
+// The middleware for Express and Connect: translates, calls the core, writes the answer. It knows nothing of tus.
+
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HandleOptions, RequestHeaders } from '../request.js'
+import type { TusServer } from '../server.js'
+import { warnIfUnprepared } from './prepare-server.js'
+import { bodyOf } from './request-body.js'
+import { type AdapterRequest, targetOf } from './request-target.js'
+import { sendResponse } from './send-response.js'
+
+const DEFAULT_BUFFER_LIMIT = 64 * 1024
+
+/** Options of {@link tusMiddleware}. */
+export interface TusMiddlewareOptions {
+  /**
+   * A body whose `Content-Length` is at most so many bytes is gathered into one Buffer by `raw-body`; a larger one, or
+   * one of unstated length, is streamed. `0` streams everything, `Infinity` gathers everything that states its length.
+   * @default 65536 (64 KiB)
+   */
+  readonly bufferLimit?: number
+  /**
+   * Whether unexpected errors go to `next(error)` instead of being answered by a bare 500. Express's own error handler
+   * sends stack and path to the client unless `NODE_ENV` is `production`.
+   * @default false
+   */
+  readonly forwardErrors?: boolean
+}
+
+/** A middleware of Express or Connect. */
+export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
+
+/**
+ * Makes a middleware of an upload server, for `app.use('/files', tusMiddleware(tus))`.
+ *
+ * It may be mounted under any path, in nested routers too; the mount takes the place of the server's `basePath`. What
+ * the upload server does not serve goes to the next middleware.
+ * @param tus - the upload server
+ * @param options - limits of this adapter
+ * @throws TypeError if `bufferLimit` is no size
+ */
+export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}): Middleware {
+  const { bufferLimit = DEFAULT_BUFFER_LIMIT, forwardErrors = false } = options
+  if (!(bufferLimit >= 0)) throw new TypeError(`tusMiddleware: bufferLimit must be a number of bytes: ${bufferLimit}`)
+  return (incoming, res, next) => {
+    const req: AdapterRequest = incoming
+    const { path, baseUrl } = targetOf(req, tus.basePath)
+    const method = req.method ?? 'GET'
+    if (!tus.serves(method, path, req.headers)) return next()
+    const body = bodyOf(req, bufferLimit)
+    if (body !== undefined) warnIfUnprepared(tus, req)
+    tus
+      .handleRequest(method, path, req.headers, body, new RequestOptions(req, res, baseUrl))
+      .then((response) => {
+        if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
+        next(response.error)
+        return undefined
+      })
+      .catch((error: unknown) => {
+        tus.reportError(error, { method, path, context: req })
+        // Half an answer can't be taken back; a cut connection can't be mistaken for a whole one.
+        req.socket.destroy()
+      })
+  }
+}
+
+/** What the core may ask for besides, made only when it does. */
+class RequestOptions implements HandleOptions {
+  readonly context: unknown
+  readonly baseUrl: string | undefined
+  readonly #req: IncomingMessage
+  readonly #res: ServerResponse
+  #controller: AbortController | undefined
+
+  constructor(req: IncomingMessage, res: ServerResponse, baseUrl: string | undefined) {
+    this.context = req
+    this.baseUrl = baseUrl
+    this.#req = req
+    this.#res = res
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      const controller = new AbortController()
+      this.#controller = controller
+      if (this.#req.socket.destroyed) controller.abort()
+      else this.#res.once('close', () => controller.abort())
+    }
+    return this.#controller.signal
+  }
+
+  get trailers(): () => RequestHeaders {
+    return () => this.#req.trailers
+  }
+}

@@ -1,0 +1,99 @@
+// Makes a Node server fit for uploads: by default it ends requests that take long, and asks for bodies too early.
+
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Server as SecureServer } from 'node:https'
+import type { TusServer } from '../server.js'
+
+const prepared = new WeakSet<object>()
+const warned = new WeakSet<TusServer>()
+const waitingForContinue = new WeakSet<IncomingMessage>()
+
+/** A stalled body is noticed after at most this share of the timeout more. */
+const CHECKS_PER_TIMEOUT = 4
+
+/**
+ * Mends two defaults of Node's HTTP server that break uploads:
+ *
+ * - `requestTimeout` (300 s) ends a request that takes longer, however well it moves. Instead, a request is ended if
+ *   its body does not move for so long.
+ * - `100 Continue` is sent before the application runs. Instead, it is sent when something reads the body, so that a
+ *   refusal spares the client the upload.
+ *
+ * Holds for all requests of the server, those of other routes included.
+ * @param server - what `app.listen()` or `createServer()` returned
+ * @param tus - the upload server behind it, for its logger
+ * @returns the same server
+ */
+export function prepareServer<T extends Server | SecureServer>(server: T, tus: TusServer): T {
+  if (prepared.has(server)) return server
+  prepared.add(server)
+  if (server.requestTimeout > 0) {
+    watchProgress(server, server.requestTimeout)
+    server.requestTimeout = 0
+  }
+  if (server.listenerCount('checkContinue') > 0) {
+    tus.warn('prepareServer: another listener answers Expect: 100-continue, so refusals may come after the body')
+  } else {
+    server.on('checkContinue', (req: IncomingMessage, res: ServerResponse) => {
+      continueWhenRead(req, res)
+      server.emit('request', req, res)
+    })
+  }
+  return server
+}
+
+/** Whether the client of a request still waits for `100 Continue`, and so has not begun to send the body. */
+export function isWaitingForContinue(req: IncomingMessage): boolean {
+  return waitingForContinue.has(req)
+}
+
+/** Warns once per upload server if it runs behind a server that would end long uploads. */
+export function warnIfUnprepared(tus: TusServer, req: IncomingMessage): void {
+  if (warned.has(tus)) return
+  const { server } = req.socket as { server?: Server }
+  if (server === undefined || prepared.has(server) || !(server.requestTimeout > 0)) return
+  warned.add(tus)
+  tus.warn(
+    `resumable-upload: the HTTP server ends every request after ${server.requestTimeout / 1000} s, uploads that are ` +
+      'well alive included. Call prepareServer(server, tus) with what app.listen() returns.',
+  )
+}
+
+function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
+  const read = req._read
+  waitingForContinue.add(req)
+  req._read = (size) => {
+    req._read = read
+    waitingForContinue.delete(req)
+    if (!res.headersSent && !res.destroyed) res.writeContinue()
+    req._read(size)
+  }
+}
+
+interface Progress {
+  bytes: number
+  atMs: number
+}
+
+/** Ends requests whose bodies do not move, except where it is this side that does not read. */
+function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
+  const bodies = new Map<IncomingMessage, Progress>()
+  const watch = (req: IncomingMessage, res: ServerResponse): void => {
+    if (req.headers['transfer-encoding'] === undefined && !(Number(req.headers['content-length']) > 0)) return
+    bodies.set(req, { bytes: req.socket.bytesRead, atMs: performance.now() })
+    res.once('close', () => bodies.delete(req))
+  }
+  server.prependListener('request', watch)
+  const timer = setInterval(() => {
+    const now = performance.now()
+    for (const [req, progress] of bodies) {
+      if (req.complete) bodies.delete(req)
+      else if (req.socket.bytesRead !== progress.bytes || req.readableFlowing === false) {
+        progress.bytes = req.socket.bytesRead
+        progress.atMs = now
+      } else if (now - progress.atMs >= timeoutMs) req.socket.destroy()
+    }
+  }, timeoutMs / CHECKS_PER_TIMEOUT)
+  timer.unref()
+  server.once('close', () => clearInterval(timer))
+}

@@ -1,0 +1,48 @@
+// Writes an answer of the core: through Express's own methods where they exist, through Node's where not.
+
+import type { ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { TusResponse } from '../request.js'
+import { closeAfterAnswer } from './early-answer.js'
+import { isStillComing } from './request-body.js'
+import type { AdapterRequest } from './request-target.js'
+
+/** What Express adds to a response. */
+interface ExpressResponse extends ServerResponse {
+  status(code: number): this
+  set(headers: Readonly<Record<string, string>>): this
+  send(body?: unknown): this
+}
+
+/** Writes an answer. Settles when it is handed over; never rejects because the client is gone. */
+export async function sendResponse(req: AdapterRequest, res: ServerResponse, response: TusResponse): Promise<void> {
+  if (response.destroy) {
+    req.socket.destroy()
+    return
+  }
+  if (res.destroyed || res.headersSent || req.socket.destroyed) return
+  if (isStillComing(req)) closeAfterAnswer(req, res)
+  const { status, headers, body } = response
+  if (isExpress(res)) res.status(status).set(headers)
+  else {
+    res.statusCode = status
+    for (const name in headers) res.setHeader(name, headers[name] as string)
+  }
+  // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload.
+  if (req.method === 'HEAD') res.end()
+  else if (body === undefined || body instanceof Uint8Array) sendBytes(res, body)
+  else await pipeline(Readable.from(body), res).catch(() => {})
+}
+
+function sendBytes(res: ServerResponse, body: Uint8Array | undefined): void {
+  // Without an argument where there is no body: an empty one would get an ETag and a content type.
+  if (body === undefined) isExpress(res) ? res.send() : res.end()
+  else if (isExpress(res)) res.send(Buffer.from(body.buffer, body.byteOffset, body.length))
+  else res.setHeader('Content-Length', body.length).end(body)
+}
+
+function isExpress(res: ServerResponse): res is ExpressResponse {
+  const { status, set, send } = res as Partial<ExpressResponse>
+  return typeof status === 'function' && typeof set === 'function' && typeof send === 'function'
+}

@@ -1,0 +1,92 @@
+// Who may read a body now, and how many bytes may be held in memory: what keeps the event loop and the memory level
+// under a thousand clients.
+
+/** How often stalled bodies are looked for, while others wait, in milliseconds. */
+const STALL_CHECK_MS = 10
+
+/** The right to read a body. */
+export interface Turn {
+  /** Set by the reader with every chunk; cleared by the check for stalls. */
+  moved: boolean
+  /** Whether the turn was taken back: the reader asks for another before it reads on. */
+  over: boolean
+}
+
+/** Lets a few bodies be read at a time. One that stalls gives its turn back, so slow clients don't hold up fast ones. */
+export class Turns {
+  readonly #limit: number
+  readonly #active = new Set<Turn>()
+  readonly #waiting: Array<(turn: Turn) => void> = []
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param limit - how many bodies are read at a time */
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** Whether anybody waits: then a reader should pass its turn on after a while. */
+  get contended(): boolean {
+    return this.#waiting.length > 0
+  }
+
+  /** A turn, now or when there is one. */
+  take(): Turn | Promise<Turn> {
+    if (this.#active.size < this.#limit) return this.#grant()
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+      this.#timer ??= setInterval(() => this.#takeFromStalled(), STALL_CHECK_MS)
+    })
+  }
+
+  /** Gives a turn back. May be called twice. */
+  give(turn: Turn): void {
+    turn.over = true
+    if (this.#active.delete(turn)) this.#next()
+  }
+
+  #grant(): Turn {
+    const turn = { moved: true, over: false }
+    this.#active.add(turn)
+    return turn
+  }
+
+  #next(): void {
+    while (this.#active.size < this.#limit) {
+      const resolve = this.#waiting.shift()
+      if (resolve === undefined) break
+      resolve(this.#grant())
+    }
+    if (this.#waiting.length > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #takeFromStalled(): void {
+    for (const turn of [...this.#active]) {
+      if (turn.moved) turn.moved = false
+      else this.give(turn)
+    }
+  }
+}
+
+/** Counts the bytes of bodies that are held in memory. */
+export class MemoryBudget {
+  #left: number
+
+  /** @param bytes - how many bytes may be held in all */
+  constructor(bytes: number) {
+    this.#left = bytes
+  }
+
+  /** Takes bytes, if there are so many left. */
+  take(bytes: number): boolean {
+    if (bytes > this.#left) return false
+    this.#left -= bytes
+    return true
+  }
+
+  /** Gives bytes back. */
+  give(bytes: number): void {
+    this.#left += bytes
+  }
+}

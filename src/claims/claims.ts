@@ -1,0 +1,323 @@
+// Exclusive access to uploads: who holds one, who waits for it, and how the holder learns that it should let go.
+
+import { TusError } from '../errors.js'
+import type { Storage } from '../storage/storage.js'
+import type { Holder, Upload } from '../upload.js'
+import { Peers } from './peers.js'
+
+/** What {@link Claims} needs. */
+export interface ClaimsOptions {
+  readonly storage: Storage
+  /** How long a claim lasts unless it is renewed, in milliseconds. */
+  readonly leaseMs: number
+  /** How long a request waits for a claim, in milliseconds. */
+  readonly waitMs: number
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+  /** Gets what went wrong in the background. */
+  readonly onError: (error: unknown) => void
+}
+
+/** Who asks, and for what. */
+export interface AskOptions {
+  /**
+   * The offset at which the newcomer wants to go on. A holder that has come to any other is not disturbed, since the
+   * newcomer could not match. `undefined`: whatever the offset.
+   */
+  readonly offset?: number | undefined
+  /** Aborted when the newcomer's client is gone. */
+  readonly signal?: (() => AbortSignal | undefined) | undefined
+}
+
+/** The exclusive right to write to one upload. */
+export interface Claim {
+  /** The record, read in the step that took the claim. */
+  readonly upload: Upload
+  /** Larger than that of every claim before. */
+  readonly fence: number
+  /** How far the bytes have come that were received, committed or not. Kept up to date by the holder. */
+  position: number
+  /** Whether somebody asked the holder to let go. */
+  readonly stopped: boolean
+  /**
+   * Called once when somebody asks the holder to let go.
+   * `keep` is false if bytes that were received but not counted in `position` must be dropped.
+   */
+  onStop: ((keep: boolean) => void) | undefined
+  /** Gives the claim back. */
+  release(): Promise<void>
+  /** Says that a commit has given the claim back already. */
+  released(): void
+}
+
+interface Waiter {
+  readonly offset: number | undefined
+  proceed(): void
+  refuse(error: TusError): void
+}
+
+interface Slot {
+  claim: HeldClaim | undefined
+  readonly queue: Waiter[]
+}
+
+/** The claims of one server instance, and the queues for them. */
+export class Claims {
+  readonly #options: ClaimsOptions
+  readonly #slots = new Map<string, Slot>()
+  readonly #peers: Peers
+  #fences = 0
+  #renewal: NodeJS.Timeout | undefined
+
+  /** @param options - the storage, times */
+  constructor(options: ClaimsOptions) {
+    this.#options = options
+    this.#peers = new Peers(options.storage.meetingPoint, {
+      onAsk: (id, offset, answer) => this.#answerPeer(id, offset, answer),
+      onError: options.onError,
+    })
+  }
+
+  /**
+   * Takes the claim for an upload, asking whoever holds it to let go.
+   * @returns `undefined` if there is no such upload
+   * @throws TusError `ERR_OFFSET_MISMATCH` if the holder is at another offset; `ERR_LOCKED` after the wait
+   */
+  async take(id: string, options: AskOptions): Promise<Claim | undefined> {
+    const slot = await this.#enter(id, options)
+    try {
+      const result = await this.#claim(id, options)
+      if (result === undefined) {
+        this.#leave(id, slot)
+        return undefined
+      }
+      const claim = new HeldClaim(result, {
+        giveBack: async (fence) => this.#options.storage.release?.(id, fence),
+        freed: () => this.#leave(id, slot),
+      })
+      slot.claim = claim
+      this.#renewal ??= setInterval(() => this.#renew(), this.#options.leaseMs / 3).unref()
+      // Whoever waits already came later than this request, so it stands for what the client wants now.
+      for (const waiter of [...slot.queue]) this.#ask(slot, waiter)
+      return claim
+    } catch (error) {
+      this.#leave(id, slot)
+      throw error
+    }
+  }
+
+  /**
+   * Reads an upload once nobody writes to it, asking whoever does to let go.
+   * @throws TusError `ERR_LOCKED` after the wait
+   */
+  async settled(id: string, options: AskOptions): Promise<Upload | undefined> {
+    if (!this.#slots.has(id)) {
+      const upload = await this.#options.storage.get(id)
+      if (!this.#heldElsewhere(upload?.holder)) return upload
+    }
+    const slot = await this.#enter(id, options)
+    try {
+      return await this.#waitForPeer(id, options)
+    } finally {
+      this.#leave(id, slot)
+    }
+  }
+
+  /** How far the bytes have come that a holder in this process has received. */
+  positionOf(id: string): number | undefined {
+    return this.#slots.get(id)?.claim?.position
+  }
+
+  /** Asks all holders to let go, and refuses all who wait. */
+  stopAll(): void {
+    for (const slot of this.#slots.values()) {
+      for (const waiter of slot.queue.splice(0)) waiter.refuse(this.#locked())
+      slot.claim?.stop(true)
+    }
+  }
+
+  /** Ends timers and the conversation with other processes. Claims must have been released. */
+  async close(): Promise<void> {
+    clearInterval(this.#renewal)
+    await this.#peers.close()
+  }
+
+  /** Waits until this request is the one in this process that may claim the upload. */
+  #enter(id: string, options: AskOptions): Slot | Promise<Slot> {
+    const present = this.#slots.get(id)
+    if (present === undefined) {
+      const slot: Slot = { claim: undefined, queue: [] }
+      this.#slots.set(id, slot)
+      return slot
+    }
+    return this.#queueUp(present, options).then(() => present)
+  }
+
+  #queueUp(slot: Slot, { offset, signal }: AskOptions): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const abort = signal?.()
+      const refuse = (error: TusError): void => {
+        const index = slot.queue.indexOf(waiter)
+        if (index !== -1) slot.queue.splice(index, 1)
+        settle()
+        reject(error)
+      }
+      const give = (): void => refuse(this.#locked())
+      const timer = setTimeout(give, this.#options.waitMs)
+      const settle = (): void => {
+        clearTimeout(timer)
+        abort?.removeEventListener('abort', give)
+      }
+      const proceed = (): void => {
+        settle()
+        resolve()
+      }
+      const waiter: Waiter = { offset, proceed, refuse }
+      slot.queue.push(waiter)
+      abort?.addEventListener('abort', give)
+      this.#ask(slot, waiter)
+    })
+  }
+
+  #ask({ claim }: Slot, waiter: Waiter): void {
+    if (claim === undefined) return
+    if (waiter.offset === undefined) claim.stop(true)
+    else if (claim.position !== waiter.offset) waiter.refuse(new TusError('ERR_OFFSET_MISMATCH'))
+    else claim.stop(false)
+  }
+
+  #leave(id: string, slot: Slot): void {
+    slot.claim = undefined
+    const next = slot.queue.shift()
+    if (next === undefined) this.#slots.delete(id)
+    else next.proceed()
+  }
+
+  async #claim(id: string, options: AskOptions): Promise<{ upload: Upload; fence: number } | undefined> {
+    const { storage, leaseMs, now, waitMs } = this.#options
+    if (storage.claim === undefined) {
+      const upload = await storage.get(id)
+      return upload && { upload, fence: ++this.#fences }
+    }
+    const { owner } = this.#peers
+    let deadline: number | undefined
+    let dead: string | undefined
+    for (;;) {
+      const result = await storage.claim(id, { owner, ttlMs: leaseMs, dead })
+      if (result === undefined || 'fence' in result) return result
+      // A claim of our own that no slot knows of is what a failed release left.
+      if (result.heldBy.owner === owner) {
+        dead = owner
+        continue
+      }
+      deadline ??= now() + waitMs
+      dead = (await this.#askHolder(id, result.heldBy, options, deadline)) === 'dead' ? result.heldBy.owner : undefined
+    }
+  }
+
+  async #waitForPeer(id: string, options: AskOptions): Promise<Upload | undefined> {
+    const deadline = this.#options.now() + this.#options.waitMs
+    for (;;) {
+      const upload = await this.#options.storage.get(id)
+      if (upload?.holder === undefined || !this.#heldElsewhere(upload.holder)) return upload
+      if ((await this.#askHolder(id, upload.holder, options, deadline)) === 'dead') return upload
+    }
+  }
+
+  #heldElsewhere(holder: Holder | undefined): boolean {
+    return holder !== undefined && holder.owner !== this.#peers.owner && holder.leaseUntilMs > this.#options.now()
+  }
+
+  /** Asks a holder in another process; settles when it let go, died, its lease ran out, or the wait is over. */
+  async #askHolder(id: string, holder: Holder, options: AskOptions, deadline: number): Promise<'dead' | 'again'> {
+    const left = deadline - this.#options.now()
+    const signal = options.signal?.()
+    if (left <= 0 || signal?.aborted) throw this.#locked()
+    const leaseLeft = Math.max(holder.leaseUntilMs - this.#options.now(), 1)
+    const answer = await this.#peers.ask(holder.owner, id, {
+      offset: options.offset,
+      timeoutMs: Math.min(left, leaseLeft),
+      signal,
+    })
+    if (answer === 'other') throw new TusError('ERR_OFFSET_MISMATCH')
+    return answer === 'dead' ? 'dead' : 'again'
+  }
+
+  /** Another process asks: it queues up here like everybody else, and its turn lasts until it hangs up. */
+  #answerPeer(id: string, offset: number | undefined, answer: (word: 'free' | 'other') => Promise<void>): void {
+    const slot = this.#enter(id, { offset })
+    Promise.resolve(slot).then(
+      async (entered) => {
+        await answer('free')
+        this.#leave(id, entered)
+      },
+      (error: TusError) => {
+        if (error.code === 'ERR_OFFSET_MISMATCH') void answer('other')
+      },
+    )
+  }
+
+  #renew(): void {
+    let held = 0
+    for (const [id, { claim }] of this.#slots) {
+      if (claim === undefined) continue
+      held++
+      this.#renewOne(id, claim).catch(this.#options.onError)
+    }
+    if (held > 0) return
+    clearInterval(this.#renewal)
+    this.#renewal = undefined
+  }
+
+  async #renewOne(id: string, claim: HeldClaim): Promise<void> {
+    const { storage, leaseMs } = this.#options
+    if (storage.renew !== undefined && !(await storage.renew(id, claim.fence, leaseMs))) claim.stop(false)
+  }
+
+  #locked(): TusError {
+    return new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
+  }
+}
+
+interface HeldClaimActions {
+  giveBack(fence: number): Promise<void>
+  freed(): void
+}
+
+class HeldClaim implements Claim {
+  readonly upload: Upload
+  readonly fence: number
+  readonly #actions: HeldClaimActions
+  position: number
+  stopped = false
+  onStop: ((keep: boolean) => void) | undefined
+  #over = false
+
+  constructor({ upload, fence }: { upload: Upload; fence: number }, actions: HeldClaimActions) {
+    this.upload = upload
+    this.fence = fence
+    this.position = upload.offset
+    this.#actions = actions
+  }
+
+  stop(keep: boolean): void {
+    if (this.stopped || this.#over) return
+    this.stopped = true
+    this.onStop?.(keep)
+  }
+
+  async release(): Promise<void> {
+    if (this.#over) return
+    try {
+      await this.#actions.giveBack(this.fence)
+    } finally {
+      this.released()
+    }
+  }
+
+  released(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#actions.freed()
+  }
+}

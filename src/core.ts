@@ -1,0 +1,36 @@
+// What all handlers share.
+
+import { MemoryBudget, Turns } from './admission.js'
+import { Claims } from './claims/claims.js'
+import type { Intake } from './handlers/receive-body.js'
+import type { ResolvedOptions } from './options.js'
+
+/** The version of the protocol. */
+export const TUS_VERSION = '1.0.0'
+
+/** The media type of a chunk. */
+export const CHUNK_TYPE = 'application/offset+octet-stream'
+
+/** The parts of a server that handlers work with. */
+export interface Core {
+  readonly options: ResolvedOptions
+  readonly claims: Claims
+  readonly intake: Intake
+}
+
+/** Puts the parts of a server together. */
+export function createCore(options: ResolvedOptions, onError: (error: unknown) => void): Core {
+  const { storage, leaseMs, claimWaitMs, maxActiveBodies, memoryBudget, segmentBytes, segmentMs, now } = options
+  return {
+    options,
+    claims: new Claims({ storage, leaseMs, waitMs: claimWaitMs, now, onError }),
+    intake: {
+      turns: new Turns(maxActiveBodies),
+      budget: new MemoryBudget(memoryBudget),
+      segmentBytes: Math.max(segmentBytes, storage.segments?.minBytes ?? 0),
+      // A storage with a least size of segments can't commit whenever time has gone by.
+      segmentMs: storage.segments === undefined ? segmentMs : Number.POSITIVE_INFINITY,
+      now,
+    },
+  }
+}

@@ -1,0 +1,292 @@
+// The one consumer of request bodies: counts, limits, and gathers chunks into large writes with backpressure.
+
+import type { MemoryBudget, Turn, Turns } from '../admission.js'
+import type { Claim } from '../claims/claims.js'
+import { type AdapterBody, isAdapterBody, type RequestBody } from '../request.js'
+import type { Stage } from '../storage/storage.js'
+
+/** How much is gathered for one write, in bytes. */
+const WRITE_BYTES = 1024 * 1024
+/** A body that stalls keeps at most so much in memory, in bytes. */
+const STALLED_BYTES = 64 * 1024
+/** After so many bytes a body lets others have their turn. */
+const BYTES_PER_TURN = 4 * WRITE_BYTES
+
+/** What all bodies of a server share, and how often they are committed. */
+export interface Intake {
+  readonly turns: Turns
+  readonly budget: MemoryBudget
+  /** A long body is committed after so many bytes. */
+  readonly segmentBytes: number
+  /** … and after so many milliseconds, so that a slow one loses little when the process is killed. */
+  readonly segmentMs: number
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/** One body, and where it goes. */
+export interface Reception {
+  readonly body: RequestBody
+  readonly stage: Stage
+  readonly claim: Claim
+  /** The most bytes that the body may have. */
+  readonly limit: number
+  /** Commits up to an offset in the middle of the body. */
+  readonly commitSegment: (to: number) => Promise<void>
+}
+
+/**
+ * How a body came to its end: `complete`; `stopped`: somebody took over; `interrupted`: the connection broke;
+ * `too-long`; `failed`: the storage did not take it.
+ */
+export type Ending = 'complete' | 'stopped' | 'interrupted' | 'too-long' | 'failed'
+
+/** What became of a body. */
+export interface Received {
+  readonly ending: Ending
+  /** Up to which offset bytes are staged. */
+  readonly staged: number
+  /** What went wrong, if it was interrupted or failed. */
+  readonly cause?: unknown
+}
+
+/** Reads a body into a stage. What it leaves staged is the caller's to commit. Never throws. */
+export function receiveBody(intake: Intake, reception: Reception): Promise<Received> {
+  return new Receiver(intake, reception).run()
+}
+
+/** What a pull leads to, besides a chunk: the regular end, or somebody asked the holder to let go. */
+const END = Symbol('end')
+const STOPPED = Symbol('stopped')
+type Pulled = Uint8Array | typeof END | typeof STOPPED
+
+class StorageFailure {
+  readonly cause: unknown
+  constructor(cause: unknown) {
+    this.cause = cause
+  }
+}
+
+class Receiver {
+  readonly #intake: Intake
+  readonly #reception: Reception
+  readonly #start: number
+  #batch: Uint8Array[] = []
+  #batchBytes = 0
+  /** Bytes in memory that were taken out of the budget. */
+  #reserved = 0
+  #staged: number
+  #committed: number
+  #committedAtMs: number
+  #writing: Promise<void> | undefined
+  #turn: Turn | undefined
+  #turnBytes = 0
+  #wakePull: ((pulled: typeof STOPPED) => void) | undefined
+  #wakeTurn: (() => void) | undefined
+  #dropRest = false
+
+  constructor(intake: Intake, reception: Reception) {
+    this.#intake = intake
+    this.#reception = reception
+    this.#start = reception.claim.position
+    this.#staged = this.#start
+    this.#committed = this.#start
+    this.#committedAtMs = intake.now()
+  }
+
+  async run(): Promise<Received> {
+    const { claim, body } = this.#reception
+    try {
+      if (claim.stopped) return this.#result('stopped')
+      if (body instanceof Uint8Array) return await this.#take(body)
+      claim.onStop = (keep) => this.#stop(keep)
+      return await this.#readAll(body)
+    } catch (error) {
+      if (error instanceof StorageFailure) return this.#result('failed', error.cause)
+      return await this.#endEarly('interrupted', error)
+    } finally {
+      claim.onStop = undefined
+      await this.#writing?.catch(() => {})
+      this.#intake.budget.give(this.#reserved)
+      if (this.#turn !== undefined) this.#intake.turns.give(this.#turn)
+    }
+  }
+
+  async #take(bytes: Uint8Array): Promise<Received> {
+    if (bytes.length > this.#reception.limit) return this.#result('too-long')
+    if (bytes.length > 0) this.#add(bytes)
+    await this.#flush()
+    return this.#result('complete')
+  }
+
+  async #readAll(body: AsyncIterable<Uint8Array>): Promise<Received> {
+    const adapted = isAdapterBody(body) ? body : undefined
+    await this.#takeTurn()
+    if (adapted !== undefined && adapted.gathers > 0) this.#reserveFor(adapted)
+    const iterator = body[Symbol.asyncIterator]()
+    for (;;) {
+      const pulled = await this.#pull(iterator)
+      if (pulled === STOPPED || this.#dropRest) {
+        this.#abandon(iterator)
+        return await this.#endEarly('stopped')
+      }
+      if (pulled === END) {
+        await this.#flush()
+        return this.#result(this.#reception.claim.stopped ? 'stopped' : 'complete')
+      }
+      if (this.#count(pulled) > this.#reception.limit) {
+        this.#abandon(iterator)
+        return this.#result('too-long')
+      }
+      await this.#afterChunk()
+    }
+  }
+
+  /** Counts a chunk in; returns how many bytes the body has so far. */
+  #count(chunk: Uint8Array): number {
+    const { claim } = this.#reception
+    claim.position += chunk.length
+    this.#turnBytes += chunk.length
+    if (this.#turn !== undefined) this.#turn.moved = true
+    this.#add(chunk)
+    return claim.position - this.#start
+  }
+
+  async #afterChunk(): Promise<void> {
+    const { budget, turns, segmentBytes, segmentMs, now } = this.#intake
+    const unreserved = this.#batchBytes - this.#reserved
+    const mustFlush = unreserved > 0 && !this.#reserve(unreserved, budget)
+    const lostTurn = this.#turn?.over === true
+    if (mustFlush || this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)) {
+      await this.#write()
+      if (mustFlush) await this.#settleWrite()
+    }
+    const uncommitted = this.#reception.claim.position - this.#committed
+    if (uncommitted >= segmentBytes || now() - this.#committedAtMs >= segmentMs) await this.#commit()
+    if (lostTurn || (this.#turnBytes >= BYTES_PER_TURN && turns.contended)) await this.#takeTurn()
+  }
+
+  #reserve(bytes: number, budget: MemoryBudget): boolean {
+    if (!budget.take(bytes)) return false
+    this.#reserved += bytes
+    return true
+  }
+
+  #reserveFor(body: AdapterBody): void {
+    if (!this.#reserve(body.gathers, this.#intake.budget)) body.streamInstead()
+  }
+
+  #add(chunk: Uint8Array): void {
+    if (chunk.length === 0) return
+    this.#batch.push(chunk)
+    this.#batchBytes += chunk.length
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#batchBytes > 0) await this.#write()
+    await this.#settleWrite()
+  }
+
+  /** Starts to write the batch once the write before has settled; the next batch is gathered meanwhile. */
+  async #write(): Promise<void> {
+    await this.#settleWrite()
+    const batch = this.#batch
+    const bytes = this.#batchBytes
+    const reserved = Math.min(this.#reserved, bytes)
+    this.#batch = []
+    this.#batchBytes = 0
+    this.#reserved -= reserved
+    this.#writing = (async () => {
+      try {
+        await this.#reception.stage.write(batch)
+        this.#staged += bytes
+      } catch (error) {
+        throw new StorageFailure(error)
+      } finally {
+        this.#intake.budget.give(reserved)
+      }
+    })()
+    // Awaited by whoever comes next; an error must not count as unhandled until then.
+    this.#writing.catch(() => {})
+  }
+
+  async #settleWrite(): Promise<void> {
+    const writing = this.#writing
+    this.#writing = undefined
+    await writing
+  }
+
+  async #commit(): Promise<void> {
+    await this.#flush()
+    // What completes the upload waits for the end of the body: there may be a byte too many.
+    if (this.#staged - this.#start >= this.#reception.limit) return
+    try {
+      await this.#reception.commitSegment(this.#staged)
+    } catch (error) {
+      throw new StorageFailure(error)
+    }
+    this.#committed = this.#staged
+    this.#committedAtMs = this.#intake.now()
+  }
+
+  async #takeTurn(): Promise<void> {
+    const { turns } = this.#intake
+    if (this.#turn !== undefined) turns.give(this.#turn)
+    this.#turn = undefined
+    this.#turnBytes = 0
+    const turn = turns.take()
+    if (!(turn instanceof Promise)) {
+      this.#turn = turn
+      return
+    }
+    // A turn that comes after this body was stopped goes to the next one.
+    const stopped = new Promise<void>((resolve) => {
+      this.#wakeTurn = resolve
+    })
+    let waiting = true
+    const granted = turn.then((mine) => {
+      if (waiting) this.#turn = mine
+      else turns.give(mine)
+    })
+    await Promise.race([granted, stopped])
+    waiting = false
+    this.#wakeTurn = undefined
+  }
+
+  #pull(iterator: AsyncIterator<Uint8Array>): Promise<Pulled> {
+    const { claim, body } = this.#reception
+    if (claim.stopped && !isAdapterBody(body)) return Promise.resolve(STOPPED)
+    return new Promise((resolve, reject) => {
+      this.#wakePull = resolve
+      iterator.next().then((result) => resolve(result.done ? END : result.value), reject)
+    })
+  }
+
+  #stop(keep: boolean): void {
+    const { body } = this.#reception
+    this.#dropRest = !keep
+    // An adapter's body yields what it has gathered before it ends; any other one is left where it is.
+    if (keep && !(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()
+    else this.#wakePull?.(STOPPED)
+    this.#wakeTurn?.()
+  }
+
+  #abandon(iterator: AsyncIterator<Uint8Array>): void {
+    Promise.resolve(iterator.return?.()).catch(() => {})
+  }
+
+  /** Keeps what arrived before the end came. */
+  async #endEarly(ending: Ending, cause?: unknown): Promise<Received> {
+    try {
+      await this.#flush()
+    } catch (error) {
+      if (error instanceof StorageFailure) return this.#result('failed', error.cause)
+      throw error
+    }
+    return this.#result(ending, cause)
+  }
+
+  #result(ending: Ending, cause?: unknown): Received {
+    return { ending, staged: this.#staged, cause }
+  }
+}

@@ -1,0 +1,15 @@
+// Everything that the package exports.
+
+export { type TusMiddlewareOptions, tusMiddleware } from './adapters/express.js'
+export { type TusListenerOptions, tusListener } from './adapters/node.js'
+export { prepareServer } from './adapters/prepare-server.js'
+export { ERRORS, TusError, type TusErrorCode, type TusErrorOptions } from './errors.js'
+export { formatUploadMetadata, parseUploadMetadata } from './headers/upload-metadata.js'
+export type { Durability, ErrorContext, Logger, TusServerOptions } from './options.js'
+export type { HandleOptions, RequestBody, RequestHeaders, TusResponse } from './request.js'
+export { type CloseOptions, TusServer } from './server.js'
+export { MemoryStorage, type MemoryStorageOptions } from './storage/memory-storage.js'
+export { type OffloadOptions, offload } from './storage/offload.js'
+export { SQLiteStorage, type SQLiteStorageOptions } from './storage/sqlite/sqlite-storage.js'
+export type * from './storage/storage.js'
+export type { Holder, NewUpload, Upload } from './upload.js'

@@ -1,0 +1,204 @@
+// TusServer: from a request to an answer.
+
+import { type Core, createCore, TUS_VERSION } from './core.js'
+import { TusError, toTusError } from './errors.js'
+import { terminate } from './handlers/delete.js'
+import { readOffset } from './handlers/head.js'
+import { describeServer } from './handlers/options.js'
+import { appendChunk } from './handlers/patch.js'
+import { createUpload } from './handlers/post.js'
+import { type ErrorContext, resolveOptions, type TusServerOptions } from './options.js'
+import {
+  type HandleOptions,
+  normalizeHeaders,
+  type RequestBody,
+  type RequestHeaders,
+  type TusRequest,
+  type TusResponse,
+} from './request.js'
+import { isUploadId, type Route, routeOf } from './route.js'
+
+const VACUUM_STEP = 100
+const DEFAULT_CLOSE_MS = 5_000
+
+/** Options of {@link TusServer.close}. */
+export interface CloseOptions {
+  /**
+   * How long running requests may take to end by themselves, in milliseconds. Then their bodies are stopped, and what
+   * arrived is committed.
+   * @default 5000
+   */
+  readonly timeoutMs?: number
+}
+
+/**
+ * A tus 1.0 server that knows neither a framework nor a socket.
+ *
+ * Mount it with `tusMiddleware(tus)` (Express, Connect) or `tusListener(tus)` (`node:http`), or call
+ * {@link TusServer.handleRequest} from routes of your own.
+ */
+export class TusServer {
+  /** The path below which this server routes, without a slash at the end. */
+  readonly basePath: string
+  readonly #core: Core
+  #running = 0
+  #closing: Promise<void> | undefined
+  #idle: (() => void) | undefined
+
+  /**
+   * @param options - the storage, limits, times
+   * @throws TypeError if an option can't be what it says
+   */
+  constructor(options: TusServerOptions) {
+    const resolved = resolveOptions(options)
+    this.basePath = resolved.basePath
+    this.#core = createCore(resolved, (error) => this.reportError(error))
+    // What a kill has left behind is tidied up beside the first requests; none of them depends on it.
+    setImmediate(() => this.#vacuum()).unref()
+  }
+
+  /**
+   * Answers one request.
+   * @param method - the HTTP method; `X-HTTP-Method-Override` replaces it
+   * @param path - the path below the server's own base path, a query string is ignored
+   * @param headers - as `node:http` gives them
+   * @param body - bytes, or chunks as they arrive; nothing is read before all that can refuse it was checked
+   * @param options - what the adapter knows besides
+   * @returns the answer; refusals are answers too. It never rejects.
+   */
+  async handleRequest(
+    method: string,
+    path: string,
+    headers: RequestHeaders,
+    body?: RequestBody,
+    options: HandleOptions = {},
+  ): Promise<TusResponse> {
+    const request = toRequest(method, path, headers, body, options)
+    this.#running++
+    let response: TusResponse
+    try {
+      response = await this.#dispatch(request)
+    } catch (error) {
+      response = this.#errorResponse(error, request)
+    }
+    if (--this.#running === 0) this.#idle?.()
+    const always: Record<string, string> = { 'Tus-Resumable': TUS_VERSION }
+    if (request.method === 'HEAD') always['Cache-Control'] = 'no-store'
+    return { ...response, headers: { ...always, ...response.headers } }
+  }
+
+  /**
+   * Whether this server answers such a request; an adapter passes others on. `GET` is among the others: finished
+   * files are the application's to serve.
+   */
+  serves(method: string, path: string, headers: RequestHeaders = {}): boolean {
+    const route = routeOf(path, this.basePath)
+    return route !== undefined && methodsOf(route).includes(overridden(method, headers['x-http-method-override']))
+  }
+
+  /**
+   * Reports an error that no client may see in full: to the logger and to `onError`. For adapters.
+   * @param error - what went wrong
+   * @param context - the request that it came from, if any
+   */
+  reportError(error: unknown, context?: ErrorContext): void {
+    const { logger, onError } = this.#core.options
+    logger.error(error)
+    onError(error, context)
+  }
+
+  /** Says something that whoever runs the server should know. For adapters. */
+  warn(message: string): void {
+    this.#core.options.logger.warn(message)
+  }
+
+  /**
+   * Ends: new requests are refused (503, HEAD 423), running ones are waited for and then stopped with what arrived
+   * committed, timers end, the storage is closed. May be called twice.
+   */
+  close({ timeoutMs = DEFAULT_CLOSE_MS }: CloseOptions = {}): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    if (this.#running > 0) {
+      const timer = setTimeout(() => this.#core.claims.stopAll(), timeoutMs)
+      await new Promise<void>((resolve) => {
+        this.#idle = resolve
+      })
+      clearTimeout(timer)
+    }
+    await this.#core.claims.close()
+    await this.#core.options.storage.close()
+  }
+
+  async #dispatch(request: TusRequest): Promise<TusResponse> {
+    const { method, path, headers } = request
+    const route = routeOf(path, this.basePath)
+    if (route === undefined) throw new TusError('ERR_NOT_FOUND')
+    if (!methodsOf(route).includes(method)) {
+      throw new TusError('ERR_METHOD_NOT_ALLOWED', { headers: { Allow: methodsOf(route).join(', ') } })
+    }
+    if (method === 'OPTIONS') return describeServer(this.#core)
+    if (headers['tus-resumable'] !== TUS_VERSION) {
+      throw new TusError('ERR_UNSUPPORTED_VERSION', { headers: { 'Tus-Version': TUS_VERSION } })
+    }
+    if (this.#closing !== undefined) throw new TusError('ERR_CLOSING', { headers: { 'Retry-After': '1' } })
+    if (route.kind === 'collection') return createUpload(this.#core, request)
+    if (!isUploadId(route.id)) throw new TusError('ERR_NOT_FOUND')
+    if (method === 'HEAD') return readOffset(this.#core, request, route.id)
+    if (method === 'PATCH') return appendChunk(this.#core, request, route.id)
+    return terminate(this.#core, request, route.id)
+  }
+
+  #errorResponse(thrown: unknown, { method, path, options }: TusRequest): TusResponse {
+    const error = toTusError(thrown)
+    const { headers, code } = error
+    const internal = error.status >= 500 && code !== 'ERR_CLOSING'
+    const cause = error.cause ?? error
+    if (internal) this.reportError(cause, { method, path, context: options.context })
+    // Clients take any other failure of HEAD for the end of the upload and start a new one.
+    if (method === 'HEAD' && error.status >= 500) {
+      return { status: 423, headers: { 'Retry-After': '1', ...headers }, body: undefined }
+    }
+    if (method === 'HEAD') return { status: error.status, headers, body: undefined }
+    return {
+      status: error.status,
+      headers: { 'Content-Type': 'text/plain; charset=utf-8', ...headers },
+      body: Buffer.from(`${error.message}\n`),
+      ...(code === 'ERR_STOPPED' && { destroy: true }),
+      ...(internal && { error: cause }),
+    }
+  }
+
+  async #vacuum(): Promise<void> {
+    const { storage } = this.#core.options
+    try {
+      while (this.#closing === undefined && (await storage.vacuum?.(VACUUM_STEP))?.more) {
+        await new Promise((resolve) => setImmediate(resolve).unref())
+      }
+    } catch (error) {
+      if (this.#closing === undefined) this.reportError(error)
+    }
+  }
+}
+
+function toRequest(
+  method: string,
+  path: string,
+  headers: RequestHeaders,
+  body: RequestBody | undefined,
+  options: HandleOptions,
+): TusRequest {
+  const normal = normalizeHeaders(headers)
+  return { method: overridden(method, normal['x-http-method-override']), path, headers: normal, body, options }
+}
+
+function overridden(method: string, override: string | readonly string[] | undefined): string {
+  return (typeof override === 'string' ? override.trim() : method).toUpperCase()
+}
+
+function methodsOf(route: Route): readonly string[] {
+  return route.kind === 'collection' ? ['OPTIONS', 'POST'] : ['OPTIONS', 'HEAD', 'PATCH', 'DELETE']
+}

@@ -1,0 +1,105 @@
+// Hosts a storage in a worker thread, so that it can't block the event loop.
+
+import { isAbsolute } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { Link } from './offload-link.js'
+import type { PlainMethod } from './offload-messages.js'
+import type { Stage, Storage } from './storage.js'
+
+const START_TIMEOUT_MS = 10_000
+
+/** How {@link offload} starts its worker. */
+export interface OffloadOptions {
+  /**
+   * How long the module may take to load and to make its storage, in milliseconds.
+   * @default 10000
+   */
+  readonly startTimeoutMs?: number
+}
+
+/**
+ * Hosts any storage in a worker thread, with no rewrite: whatever it does synchronously, the event loop stays free.
+ * The thread that calls waits only here, until the storage is made, so that whatever keeps it from starting is thrown
+ * at once.
+ *
+ * The module exports `createStorage(options)`, or such a function as its default; it may return a promise.
+ * @param module - its URL (`new URL('./my-storage.js', import.meta.url)`), or its absolute path
+ * (`require.resolve('./my-storage.js')`)
+ * @param options - what `createStorage` gets; it must be cloneable (no functions)
+ * @param offloadOptions - how the worker is started
+ * @returns a storage with the same capabilities; errors keep their `code`, `errcode`, `message`, `name` and `status`
+ * @throws TypeError if `module` or `options` can't be used
+ * @throws Error that names the module, if it can't be loaded or makes no storage; its `cause` says why
+ */
+export function offload(
+  module: URL | string,
+  options?: unknown,
+  { startTimeoutMs = START_TIMEOUT_MS }: OffloadOptions = {},
+): Storage {
+  const link = new Link({ module: urlOf(module), options, startTimeoutMs })
+  const { capabilities, segments, meetingPoint } = link.hello
+  const call = <T>(method: PlainMethod, ...args: readonly unknown[]): Promise<T> =>
+    link.request({ kind: 'call', method, args }).answer as Promise<T>
+  const can = (method: keyof Storage): boolean => capabilities.includes(method)
+  let closed: Promise<void> | undefined
+  return {
+    create: (upload) => call('create', upload),
+    get: (id) => call('get', id),
+    openStage: (id, fence, from) => openStage(link, id, fence, from),
+    remove: (id, fence) => call('remove', id, fence),
+    close: () => {
+      closed ??= call<void>('close').finally(() => link.end())
+      return closed
+    },
+    ...(can('claim') && { claim: (id, request) => call('claim', id, request) }),
+    ...(can('renew') && { renew: (id, fence, ttlMs) => call('renew', id, fence, ttlMs) }),
+    ...(can('release') && { release: (id, fence) => call('release', id, fence) }),
+    ...(can('read') && { read: (id, start, end) => link.read([id, start, end]) }),
+    ...(can('vacuum') && { vacuum: (limit) => call('vacuum', limit) }),
+    ...(segments && { segments }),
+    ...(meetingPoint !== undefined && { meetingPoint }),
+  }
+}
+
+async function openStage(link: Link, upload: string, fence: number, from: number): Promise<Stage> {
+  const { id: stage, answer } = link.request({ kind: 'open', args: [upload, fence, from] })
+  await answer
+  const call = <T>(method: keyof Stage, args: readonly unknown[], transferred?: ArrayBuffer): Promise<T> =>
+    link.request({ kind: 'stage', stage, method, args }, transferred).answer as Promise<T>
+  let closed: Promise<void> | undefined
+  return {
+    write: (chunks) => {
+      const bytes = joined(chunks)
+      return call('write', [[bytes]], bytes.buffer)
+    },
+    commit: (commit) => call('commit', [commit]),
+    discard: () => call('discard', []),
+    close: () => {
+      closed ??= call('close', [])
+      return closed
+    },
+  }
+}
+
+/** Copies the chunks into one buffer of their own. They may be slices of a pool, which must not be transferred. */
+function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  let size = 0
+  for (const chunk of chunks) size += chunk.length
+  const bytes = new Uint8Array(size)
+  let position = 0
+  for (const chunk of chunks) {
+    bytes.set(chunk, position)
+    position += chunk.length
+  }
+  return bytes
+}
+
+function urlOf(module: URL | string): string {
+  if (module instanceof URL) return module.href
+  if (/^(file|data):/.test(module)) return module
+  if (isAbsolute(module)) return pathToFileURL(module).href
+  throw new TypeError(
+    `offload: ${JSON.stringify(module)} is neither a URL nor an absolute path; ` +
+      "pass new URL('./my-storage.js', import.meta.url), or in CommonJS require.resolve('./my-storage.js')",
+  )
+}

@@ -1,0 +1,85 @@
+// The tables, by version, and how a database of an older version is brought up to date.
+
+import type { Database } from './driver.js'
+
+/** One entry per version: what leads from the version before to this one. Entries are never changed, only added. */
+const MIGRATIONS: readonly string[] = [
+  `CREATE TABLE uploads (
+     id TEXT PRIMARY KEY,
+     name TEXT,                      -- NULL: the id
+     length INTEGER,                 -- bytes; NULL: deferred
+     offset INTEGER NOT NULL DEFAULT 0,
+     metadata TEXT,                  -- as the client sent it
+     created_at INTEGER NOT NULL,    -- milliseconds since the epoch, like all times
+     expires_at INTEGER,
+     complete INTEGER NOT NULL DEFAULT 0,
+     buried INTEGER NOT NULL DEFAULT 0,
+     fence INTEGER NOT NULL DEFAULT 0,
+     owner TEXT,                     -- NULL: nobody holds it
+     lease_until INTEGER NOT NULL DEFAULT 0,
+     pieces TEXT                     -- JSON; NULL: one piece, in the blob named by the id
+   ) STRICT, WITHOUT ROWID;
+   CREATE UNIQUE INDEX uploads_by_name ON uploads (name) WHERE name IS NOT NULL;
+   CREATE INDEX uploads_buried ON uploads (id) WHERE buried = 1;`,
+]
+
+/** The version that this package writes. */
+export const SCHEMA_VERSION = MIGRATIONS.length
+
+const SETTLE_MS = 5_000
+const RETRY_MS = 10
+
+/**
+ * Sets a connection up.
+ * @throws Error if the database was written by a later version of this package
+ */
+export function prepareDatabase(database: Database): void {
+  database.exec('PRAGMA busy_timeout = 5000')
+  // Several processes that start at once may collide here, where SQLite does not wait by itself.
+  retryWhileBusy(() => database.exec('PRAGMA journal_mode = WAL'))
+  // NORMAL: a commit survives the death of the process; what must survive a power loss is synced by sync().
+  database.exec('PRAGMA synchronous = NORMAL')
+  // A checkpoint syncs the whole database, so it is left to a worker.
+  database.exec('PRAGMA wal_autocheckpoint = 0')
+  if (versionOf(database) !== SCHEMA_VERSION) migrate(database)
+}
+
+function migrate(database: Database): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    const version = versionOf(database)
+    if (version > SCHEMA_VERSION) {
+      throw new Error(
+        `SQLiteStorage: the database has version ${version}, this package knows up to ${SCHEMA_VERSION}: ` +
+          'it was written by a later version of resumable-upload',
+      )
+    }
+    for (const migration of MIGRATIONS.slice(version)) database.exec(migration)
+    database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
+    database.exec('COMMIT')
+  } catch (error) {
+    try {
+      database.exec('ROLLBACK')
+    } catch {
+      // After some failures (a full disk) SQLite has rolled back by itself.
+    }
+    throw error
+  }
+}
+
+function versionOf(database: Database): number {
+  return (database.prepare('PRAGMA user_version').get() as { user_version: number }).user_version
+}
+
+function retryWhileBusy(action: () => void): void {
+  const deadline = Date.now() + SETTLE_MS
+  for (;;) {
+    try {
+      action()
+      return
+    } catch (error) {
+      if (!/locked|busy/i.test(String(error)) || Date.now() > deadline) throw error
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS)
+    }
+  }
+}

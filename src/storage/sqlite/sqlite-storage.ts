@@ -1,0 +1,86 @@
+// The default storage: records in SQLite, bytes in plain files.
+
+import { existsSync } from 'node:fs'
+import { join, relative, resolve, sep } from 'node:path'
+import type { NewUpload, Upload } from '../../upload.js'
+import { CombinedStorage } from '../combined-storage.js'
+import { FileBlobs } from '../files/file-blobs.js'
+import { makeFolder } from '../files/folders.js'
+import type { Awaitable } from '../storage.js'
+import type { SQLiteDriver } from './driver.js'
+import { SQLiteRecords } from './sqlite-records.js'
+
+/** The folder below the directory that holds everything but finished files. */
+const STATE_FOLDER = '.resumable-upload'
+
+/** Options of {@link SQLiteStorage}. */
+export interface SQLiteStorageOptions {
+  /**
+   * The folder of the uploads; it is made if it is missing. Finished files lie in it under their names, all else
+   * (records, unfinished bytes) below its subfolder `.resumable-upload`. All on one local file system.
+   * @default './uploads'
+   */
+  readonly directory?: string
+  /**
+   * The SQLite driver.
+   * @default `node:sqlite` where Node has it (22.13 and later), else `better-sqlite3`
+   */
+  readonly driver?: SQLiteDriver
+  /**
+   * The clock, in milliseconds since the epoch; for tests.
+   * @default Date.now
+   */
+  readonly now?: () => number
+}
+
+/**
+ * Records in a SQLite database, bytes in one plain file per upload. Several processes of one host may share a
+ * directory, with nothing to configure.
+ */
+export class SQLiteStorage extends CombinedStorage {
+  /** The absolute path of the folder of finished files. */
+  readonly directory: string
+  /** Where processes that share the directory tell each other to let go of an upload. */
+  readonly meetingPoint: string
+
+  /**
+   * @param options - where to keep uploads
+   * @throws Error if there is no SQLite driver, if the directory can't be written to, or if a later version of this
+   * package has written to it
+   */
+  constructor({ directory = './uploads', driver, now = Date.now }: SQLiteStorageOptions = {}) {
+    const root = resolve(directory)
+    const state = join(root, STATE_FOLDER)
+    const meetingPoint = join(state, 'processes')
+    const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
+    makeFolder(meetingPoint)
+    super(new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now }), blobs)
+    this.directory = root
+    this.meetingPoint = meetingPoint
+  }
+
+  /**
+   * {@inheritDoc Storage.create}
+   * @throws TypeError if the name does not lie below the directory, or is no plain one (`a/../b`)
+   */
+  override create(upload: NewUpload): Awaitable<'created' | 'exists'> {
+    // A name that is the id is neither: ids have no characters that mean something in a path, and are hardly guessed.
+    if (upload.name !== upload.id) {
+      this.#assertInside(upload.name)
+      if (existsSync(this.pathOf(upload))) return 'exists'
+    }
+    return super.create(upload)
+  }
+
+  /** The absolute path of an upload's finished file. There is no file there before the upload is complete. */
+  pathOf(upload: Pick<Upload, 'name'>): string {
+    return join(this.directory, upload.name)
+  }
+
+  #assertInside(name: string): void {
+    const plain = relative(this.directory, join(this.directory, name))
+    const first = plain.split(sep)[0]
+    if (plain === name && first !== '' && first !== '..' && first !== STATE_FOLDER && !name.includes('\0')) return
+    throw new TypeError(`SQLiteStorage: ${JSON.stringify(name)} is no name for a file below the directory`)
+  }
+}

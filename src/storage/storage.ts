@@ -1,0 +1,113 @@
+// What the server asks of a place where uploads live: their records and their bytes.
+
+import type { Holder, NewUpload, Upload } from '../upload.js'
+
+/** A value, or a promise of it: a synchronous backend returns values, an asynchronous one promises. */
+export type Awaitable<T> = T | Promise<T>
+
+/** Who asks for a claim, and for how long. */
+export interface ClaimRequest {
+  /** Names the server instance that wants the claim. */
+  readonly owner: string
+  /** How long the claim lasts unless it is renewed, in milliseconds. */
+  readonly ttlMs: number
+  /** A holder that is known to be dead: its claim may be taken over although it has not run out. */
+  readonly dead?: string | undefined
+}
+
+/** What asking for a claim leads to: the claim, or its present holder; `undefined` if there is no such upload. */
+export type ClaimResult = { readonly upload: Upload; readonly fence: number } | { readonly heldBy: Holder } | undefined
+
+/** What becomes of an upload by a commit. */
+export interface Commit {
+  /** The new offset in bytes: at most what is staged. What is staged beyond it is forgotten. */
+  readonly to: number
+  /** The length of the whole upload in bytes, when it became known with this chunk. */
+  readonly length?: number | undefined
+  /** The new time of expiry, in milliseconds since the epoch. */
+  readonly expiresAtMs?: number | undefined
+  /** Whether the upload is complete with it. */
+  readonly complete?: boolean | undefined
+  /** Whether bytes and record must have reached the disk before the commit settles. */
+  readonly durable: boolean
+  /** Whether the claim ends with it: nothing follows but `close`. */
+  readonly release?: boolean | undefined
+}
+
+/**
+ * `ok`; `fenced`: the claim is lost, or was given back; `moved`: the offset is not the one that this stage began at or
+ * left, or the upload is complete; `gone`: the upload was removed.
+ */
+export type CommitResult = 'ok' | 'fenced' | 'moved' | 'gone'
+
+/** The way bytes get into an upload. Sequential, with one owner: each call comes after the one before has settled. */
+export interface Stage {
+  /**
+   * Stores bytes after those staged before. They count for nothing until a commit. If it fails, nothing of this call
+   * is staged. A stage whose claim is lost need not store anything: its commit says so.
+   * The bytes belong to the callee until the call settles, and to the caller again then.
+   */
+  write(chunks: readonly Uint8Array[]): Awaitable<void>
+  /**
+   * Moves the offset over staged bytes: one transaction, only if the fence and the offset still are what this stage
+   * knows. May be repeated, once per segment of a long body.
+   */
+  commit(commit: Commit): Awaitable<CommitResult>
+  /** Back to the last commit: what was staged since is forgotten. */
+  discard(): Awaitable<void>
+  /** Frees what the stage holds (descriptors), after every write in flight has settled. May be called twice. */
+  close(): Awaitable<void>
+}
+
+/** Restrictions of a storage on where a long body may be committed in the middle. */
+export interface Segments {
+  /** A commit that is not the upload's last covers at least so many bytes. */
+  readonly minBytes: number
+  /** An upload may consist of so many segments. */
+  readonly maxPieces: number
+}
+
+/**
+ * Where uploads live. Every method may return a value or a promise. The optional methods are capabilities: present
+ * means supported.
+ *
+ * `resumable-upload/testing` exports the contract suite that a storage of your own should pass.
+ */
+export interface Storage {
+  /**
+   * Reserves the id and the file name. `exists` if either is taken; nothing is overwritten. Ids consist of `A-Z`, `a-z`,
+   * `0-9`, `-` and `_`.
+   */
+  create(upload: NewUpload): Awaitable<'created' | 'exists'>
+  /** Reads one upload. */
+  get(id: string): Awaitable<Upload | undefined>
+  /**
+   * Opens the way for bytes.
+   * @param fence - the number of the claim; a storage without claims gets numbers that only this process knows
+   * @param from - the offset at which the bytes begin; equal to the committed one, or the commit will say `moved`
+   */
+  openStage(id: string, fence: number, from: number): Awaitable<Stage>
+  /** Removes an upload, bytes and record. `false` if the claim is not (or no longer) this one, or it is gone. */
+  remove(id: string, fence: number): Awaitable<boolean>
+  /** Frees everything. Nothing is called afterwards. */
+  close(): Awaitable<void>
+
+  /**
+   * Takes the exclusive right to write, reading the upload in the same step. Each claim of an upload has a larger number
+   * (the fence) than all before. A holder whose claim ran out may still write, without knowing it: none of its bytes may
+   * ever take the place of a committed one.
+   */
+  claim?(id: string, request: ClaimRequest): Awaitable<ClaimResult>
+  /** Prolongs a claim. `false` if it is lost. */
+  renew?(id: string, fence: number, ttlMs: number): Awaitable<boolean>
+  /** Gives a claim back. Does nothing if it is lost. */
+  release?(id: string, fence: number): Awaitable<void>
+  /** Where a long body may be committed in the middle. Anywhere, if absent. */
+  readonly segments?: Segments | undefined
+  /** A folder that all processes that share this storage on one host see: they tell each other there to let go. */
+  readonly meetingPoint?: string | undefined
+  /** Reads committed bytes, `end` not included. */
+  read?(id: string, start: number, end: number): AsyncIterable<Uint8Array>
+  /** A bounded step of tidying up what a kill has left behind. */
+  vacuum?(limit: number): Awaitable<{ readonly more: boolean }>
+}
