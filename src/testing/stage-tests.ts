@@ -85,12 +85,12 @@ export function testStages({ test, has }: Suite): void {
     const first = await subject.open(id)
     await first.write(content)
     assert.equal(await first.commit({ to: subject.unit }), 'ok')
-    await first.write(content.subarray(subject.unit, subject.unit + 1))
+    await first.write(bytes(1, 3))
     assert.equal(await first.commit({ release: has('release') }), 'ok')
     await first.close()
     if (!has('release')) await subject.release(id, first.fence)
     await subject.append(id, bytes(2, 2), { complete: true })
-    await subject.assertBytes(id, content.subarray(0, subject.unit + 1), bytes(2, 2))
+    await subject.assertBytes(id, content.subarray(0, subject.unit), bytes(1, 3), bytes(2, 2))
   })
 
   test('an upload without bytes can be complete', async (subject) => {
@@ -210,6 +210,18 @@ function testClaimedCommits({ test, has }: Pick<Suite, 'test' | 'has'>): void {
     await stage.discard()
     await stage.close()
     assert.equal(await subject.storage.get(id), undefined)
+  })
+
+  test('a complete upload does not change by a stage that was opened before, either', async (subject) => {
+    const { id } = await subject.create()
+    const stage = await subject.open(id)
+    const other = await subject.storage.openStage(id, stage.fence, 0)
+    assert.equal(await stage.commit({ length: 0, complete: true }), 'ok')
+    assert.equal(await other.commit({ to: 0, length: 10, durable: false }), 'moved')
+    await stage.close()
+    await other.close()
+    const { complete, length } = await subject.get(id)
+    assert.deepEqual([complete, length], [true, 0])
   })
 
   test('a stage may be opened although the upload is gone; its commit says so', async (subject) => {

@@ -10,7 +10,7 @@ import {
   openSync,
   renameSync,
 } from 'node:fs'
-import { opendir, rm } from 'node:fs/promises'
+import { opendir, unlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { type Blobs, type BlobWriter, bytesMissing } from '../parts.js'
 import { sharedSync } from '../shared-sync.js'
@@ -106,11 +106,11 @@ export class FileBlobs implements Blobs {
 
   // Freeing the blocks of a large file takes long, so it is not done on the main thread.
   remove(blob: string): Promise<void> {
-    return rm(join(this.#parts, blob), { force: true })
+    return removeFile(join(this.#parts, blob))
   }
 
   removePlaced(name: string): Promise<void> {
-    return rm(this.#pathOf(name), { force: true })
+    return removeFile(this.#pathOf(name))
   }
 
   async *list(): AsyncGenerator<string> {
@@ -128,6 +128,14 @@ export class FileBlobs implements Blobs {
       throw new Error(`the file name ${JSON.stringify(name)} leads out of the directory`)
     }
     return path
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path)
+  } catch (error) {
+    if (!hasCode(error, 'ENOENT')) throw error
   }
 }
 

@@ -19,6 +19,9 @@ parentPort?.on('message', (message: 'checkpoint' | 'close') => {
   }
   const [row] = passive.all() as { log: number }[]
   // Under constant load a passive checkpoint never catches up with the writers, and the log would grow for ever.
-  if (row !== undefined && row.log > maxLogPages) restart.all()
+  if (row !== undefined && row.log > maxLogPages) {
+    passive.all()
+    restart.all()
+  }
   parentPort?.postMessage('done')
 })

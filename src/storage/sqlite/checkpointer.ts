@@ -67,7 +67,6 @@ export class Checkpointer {
       workerData: { path, driver, maxLogPages: MAX_LOG_PAGES } satisfies CheckpointWorkerData,
       execArgv: [],
     })
-    worker.unref()
     worker.on('message', () => {
       this.#busy = false
     })
@@ -76,6 +75,8 @@ export class Checkpointer {
       this.#over = true
       onFailure()
     })
+    // At last: a listener for messages would take it back.
+    worker.unref()
     return worker
   }
 }

@@ -1,0 +1,295 @@
+// The database below a SQLiteStorage: versions, drivers, several processes.
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { Checkpointer } from '../../src/storage/sqlite/checkpointer.js'
+import { hasDriver, openDatabase, SQLITE_DRIVERS } from '../../src/storage/sqlite/driver.js'
+import { SCHEMA_VERSION } from '../../src/storage/sqlite/schema.js'
+import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
+import { bytes, manualClock, newUpload, Subject } from '../../src/testing/subject.js'
+import { built, runNode, runTogether } from './support/run-node.js'
+import { tempFolder } from './support/temp-folder.js'
+
+const STATE = '.resumable-upload'
+
+/** Version 1, as it was published. Never changed, whatever becomes of the schema. */
+const VERSION_1 = `
+  CREATE TABLE uploads (
+    id TEXT PRIMARY KEY,
+    name TEXT,
+    length INTEGER,
+    offset INTEGER NOT NULL DEFAULT 0,
+    metadata TEXT,
+    created_at INTEGER NOT NULL,
+    expires_at INTEGER,
+    complete INTEGER NOT NULL DEFAULT 0,
+    buried INTEGER NOT NULL DEFAULT 0,
+    fence INTEGER NOT NULL DEFAULT 0,
+    owner TEXT,
+    lease_until INTEGER NOT NULL DEFAULT 0,
+    pieces TEXT
+  ) STRICT, WITHOUT ROWID;
+  CREATE UNIQUE INDEX uploads_by_name ON uploads (name) WHERE name IS NOT NULL;
+  CREATE INDEX uploads_buried ON uploads (id) WHERE buried = 1;
+  PRAGMA user_version = 1;
+  INSERT INTO uploads (id, length, offset, metadata, created_at) VALUES ('plain', 30, 10, 'a YQ==', 1700000000000);
+  INSERT INTO uploads (id, name, length, offset, created_at, expires_at, complete, fence)
+    VALUES ('done', 'photo.jpg', 5, 5, 1700000000001, 1800000000000, 1, 7);
+  INSERT INTO uploads (id, offset, created_at, fence, owner, lease_until, pieces)
+    VALUES ('scattered', 8, 1700000000002, 3, 'former', 1700000009999,
+      '[{"start":0,"blob":"scattered"},{"start":5,"blob":"scattered.3"}]');
+  INSERT INTO uploads (id, created_at, buried) VALUES ('removed', 1700000000003, 1);`
+
+/** A directory with a database of which only the SQL is known. */
+function directoryWith(sql: string): string {
+  const directory = tempFolder()
+  mkdirSync(join(directory, STATE, 'parts'), { recursive: true })
+  const database = openDatabase(join(directory, STATE, 'uploads.sqlite'))
+  database.exec('PRAGMA journal_mode = WAL')
+  database.exec(sql)
+  database.close()
+  return directory
+}
+
+describe('SQLiteStorage: versions of the schema', () => {
+  it('a database of version 1 opens, and keeps its uploads', async () => {
+    const directory = directoryWith(VERSION_1)
+    const part = (blob: string, content: Buffer): void => writeFileSync(join(directory, STATE, 'parts', blob), content)
+    part('plain', bytes(10, 1))
+    part('scattered', bytes(5, 2))
+    part('scattered.3', bytes(3, 3))
+    part('removed', bytes(100))
+    writeFileSync(join(directory, 'photo.jpg'), bytes(5, 4))
+
+    const clock = manualClock()
+    const storage = new SQLiteStorage({ directory, now: clock.now })
+    const subject = new Subject(storage, { clock, leaseMs: 10_000 })
+    expect(await storage.get('plain')).toMatchObject({
+      ...{ id: 'plain', name: 'plain', length: 30, offset: 10, metadata: 'a YQ==', createdAtMs: 1_700_000_000_000 },
+      ...{ expiresAtMs: undefined, complete: false, holder: undefined },
+    })
+    expect(await storage.get('done')).toMatchObject({
+      ...{ name: 'photo.jpg', offset: 5, expiresAtMs: 1_800_000_000_000, complete: true },
+    })
+    expect(await storage.get('scattered')).toMatchObject({
+      ...{ length: undefined, holder: { owner: 'former', leaseUntilMs: 1_700_000_009_999 } },
+    })
+    await subject.assertBytes('done', bytes(5, 4))
+    await subject.append('plain', bytes(20, 5), { complete: true })
+    await subject.assertBytes('plain', bytes(10, 1), bytes(20, 5))
+    await subject.append('scattered', bytes(2, 6), { length: 10, complete: true })
+    await subject.assertBytes('scattered', bytes(5, 2), bytes(3, 3), bytes(2, 6))
+    expect(await storage.create(newUpload(0, { id: 'removed' }))).toBe('exists')
+    await storage.vacuum(100)
+    expect(existsSync(join(directory, STATE, 'parts/removed'))).toBe(false)
+    expect(await storage.create(newUpload(0, { id: 'removed' }))).toBe('created')
+    await storage.close()
+  })
+
+  it('a database of version 0 gets the newest version', async () => {
+    const directory = tempFolder()
+    await new SQLiteStorage({ directory }).close()
+    const database = openDatabase(join(directory, STATE, 'uploads.sqlite'))
+    expect(database.prepare('PRAGMA user_version').get()).toEqual({ user_version: SCHEMA_VERSION })
+    expect(database.prepare('PRAGMA journal_mode').get()).toEqual({ journal_mode: 'wal' })
+    database.close()
+  })
+
+  it('a database of a later version is refused, and left as it is', () => {
+    const directory = directoryWith(`CREATE TABLE theirs (a); PRAGMA user_version = ${SCHEMA_VERSION + 1}`)
+    expect(() => new SQLiteStorage({ directory })).toThrow(
+      `has version ${SCHEMA_VERSION + 1}, this package knows up to ${SCHEMA_VERSION}: it was written by a later version`,
+    )
+    const database = openDatabase(join(directory, STATE, 'uploads.sqlite'))
+    expect(database.prepare('SELECT name FROM sqlite_schema').all()).toEqual([{ name: 'theirs' }])
+    database.close()
+  })
+})
+
+describe('SQLiteStorage: drivers', () => {
+  const open = (driver = ''): string =>
+    `require(${JSON.stringify(built('storage/sqlite/driver.js'))}).openDatabase(':memory:', ${driver})`
+
+  /** Runs with one of the drivers replaced by an error. */
+  function withDrivers(missing: { readonly nodeSQLite: string; readonly better: string }, body: string): string {
+    return `
+      const Module = require('node:module')
+      const load = Module._load
+      const replaced = { 'node:sqlite': () => ${missing.nodeSQLite}, 'better-sqlite3': () => ${missing.better} }
+      Module._load = (name, ...rest) => (name in replaced ? replaced[name]() : load(name, ...rest))
+      const missing = (code, message) => { throw Object.assign(new Error(message), { code }) }
+      try { ${body} } catch (error) { console.log(error.message); console.log(String(error.cause?.message)) }`
+  }
+  const noNodeSQLite = "missing('ERR_UNKNOWN_BUILTIN_MODULE', 'No such built-in module: node:sqlite')"
+
+  it('one that this Node has is found', () => {
+    expect(SQLITE_DRIVERS.filter(hasDriver)).not.toEqual([])
+    expect(hasDriver('node:sqlite')).toBe(process.getBuiltinModule('node:sqlite') !== undefined)
+  })
+
+  it('without any, the error says what to install', async () => {
+    const run = await runNode(
+      withDrivers(
+        { nodeSQLite: noNodeSQLite, better: `missing('MODULE_NOT_FOUND', "Cannot find module 'better-sqlite3'")` },
+        open(),
+      ),
+    )
+    expect(run.stdout).toBe(
+      'SQLiteStorage: no SQLite driver. Node 22.13 and later bring their own; ' +
+        `for Node ${process.versions.node} run: npm install better-sqlite3@12\nCannot find module 'better-sqlite3'\n`,
+    )
+  })
+
+  it('one that was installed without its native half: the error says so', async () => {
+    const broken = `function () { throw new Error('Could not locate the bindings file.') }`
+    const run = await runNode(withDrivers({ nodeSQLite: noNodeSQLite, better: broken }, open()))
+    expect(run.stdout).toBe(
+      `SQLiteStorage: better-sqlite3 is installed, but does not load in Node ${process.versions.node}. ` +
+        'Run: npm rebuild better-sqlite3\nCould not locate the bindings file.\n',
+    )
+  })
+
+  it('node:sqlite, asked for where Node has none: the error says since when it has', async () => {
+    const run = await runNode(withDrivers({ nodeSQLite: noNodeSQLite, better: '{}' }, open("'node:sqlite'")))
+    expect(run.stdout).toContain('has no node:sqlite (22.13 and later do)')
+  })
+
+  it('says nothing on stderr', async () => {
+    expect(await runNode(`${open()}; console.log('open')`)).toEqual({
+      ...{ code: 0, signal: null, stdout: 'open\n', stderr: '' },
+    })
+  })
+})
+
+describe('SQLiteStorage: several processes', () => {
+  const loadStorage = `const { SQLiteStorage } = require(${JSON.stringify(built('storage/sqlite/sqlite-storage.js'))})`
+
+  it('may open the same new directory at the same moment', async () => {
+    const directory = join(tempFolder(), 'new')
+    const script = (name: string): string => `
+      const storage = new SQLiteStorage({ directory: ${JSON.stringify(directory)} })
+      const results = new Set()
+      for (let index = 0; index < 50; index++) {
+        const id = '${name}-' + index
+        results.add(storage.create({ id, name: id, length: 1, createdAtMs: 0 }))
+      }
+      results.add(storage.create({ id: 'shared', name: 'shared', length: 1, createdAtMs: 0 }) === 'created' ? 'first' : 'not first')
+      storage.close().then(() => console.log([...results].join()))`
+    const runs = await runTogether(loadStorage, ['a', 'b', 'c', 'd'].map(script))
+    expect(runs.map(({ stderr }) => stderr)).toEqual(['', '', '', ''])
+    expect(runs.map(({ stdout }) => stdout.trim()).sort()).toEqual([
+      'created,first',
+      'created,not first',
+      'created,not first',
+      'created,not first',
+    ])
+    const storage = new SQLiteStorage({ directory })
+    for (const name of ['a', 'b', 'c', 'd']) expect(await storage.get(`${name}-49`)).toBeDefined()
+    await storage.close()
+  })
+
+  it('may take an upload away from each other at any moment: the bytes stay right', async () => {
+    const directory = tempFolder()
+    const storage = new SQLiteStorage({ directory })
+    await storage.create(newUpload(0, { id: 'contended' }))
+    // Leases last no time at all, so every claim takes over, also between a write of the holder and its commit.
+    const contender = `
+      const storage = new SQLiteStorage({ directory: ${JSON.stringify(directory)} })
+      const results = { ok: 0, fenced: 0 }
+      ;(async () => {
+        for (let round = 0; round < 400; round++) {
+          const claim = await storage.claim('contended', { owner: String(process.pid), ttlMs: -1000 })
+          const stage = await storage.openStage('contended', claim.fence, claim.upload.offset)
+          let position = claim.upload.offset
+          for (let part = 0; part < 3; part++) {
+            await stage.write([Buffer.from([position & 255, (position + 1) & 255, (position + 2) & 255])])
+            position += 3
+            const result = await stage.commit({ to: position, durable: false })
+            results[result]++
+            if (result !== 'ok') break
+          }
+          await stage.close()
+        }
+        await storage.close()
+        console.log(JSON.stringify(results))
+      })()`
+    const runs = await runTogether(loadStorage, [contender, contender])
+    expect(runs.map(({ stderr }) => stderr)).toEqual(['', ''])
+    const results = runs.map(({ stdout }) => JSON.parse(stdout) as { ok: number; fenced: number })
+    expect(results.reduce((sum, { fenced }) => sum + fenced, 0)).toBeGreaterThan(0)
+
+    const subject = new Subject(storage, { clock: { now: Date.now, advance: () => {} }, leaseMs: 10_000 })
+    const length = 3 * results.reduce((sum, { ok }) => sum + ok, 0)
+    const expected = Buffer.from(Array.from({ length }, (_, position) => position & 255))
+    await subject.assertBytes('contended', expected)
+    const { fence } = await subject.claim('contended')
+    const stage = await storage.openStage('contended', fence, length)
+    expect(await stage.commit({ to: length, length, complete: true, durable: false })).toBe('ok')
+    await stage.close()
+    await subject.assertBytes('contended', expected)
+    await storage.close()
+  })
+})
+
+describe('SQLiteStorage: the log', () => {
+  it('is moved into the database while writing goes on, so that it does not grow for ever', async () => {
+    const directory = tempFolder()
+    const storage = new SQLiteStorage({ directory })
+    const [database, log] = ['uploads.sqlite', 'uploads.sqlite-wal'].map((name) => join(directory, STATE, name)) as [
+      string,
+      string,
+    ]
+    const sizes: number[] = []
+    for (let index = 0; index < 60_000; index++) {
+      storage.create(newUpload(index, { metadata: 'x'.repeat(300) }))
+      if (index % 100 !== 0) continue
+      // Where nothing is awaited, no answer of the worker arrives.
+      await new Promise((resolve) => setImmediate(resolve))
+      sizes.push(statSync(log).size)
+    }
+    const MIB = 1024 * 1024
+    expect(statSync(database).size).toBeGreaterThan(5 * MIB)
+    expect(Math.max(...sizes)).toBeLessThan(128 * MIB)
+    await storage.close()
+    expect(existsSync(log)).toBe(false)
+
+    const again = new SQLiteStorage({ directory })
+    const count = openDatabase(database)
+    expect(count.prepare('SELECT count(*) AS n FROM uploads').get()).toEqual({ n: 60_000 })
+    count.close()
+    await again.close()
+  })
+
+  it('is moved by the writer itself if the worker fails', async () => {
+    const failed = jest.fn()
+    await new Promise<void>((resolve) => {
+      const checkpointer = new Checkpointer({
+        path: join(tempFolder(), 'no-such-folder/database'),
+        driver: undefined,
+        onFailure: () => {
+          failed()
+          resolve()
+        },
+      })
+      for (let write = 0; write < 1000; write++) checkpointer.wrote()
+      // Kept alive until the worker, which is not waited for, has failed.
+      const timer = setInterval(() => {}, 1000)
+      failed.mockImplementation(() => clearInterval(timer))
+    })
+    expect(failed).toHaveBeenCalledTimes(1)
+  })
+
+  it('the worker keeps no process alive, and ends with the storage', async () => {
+    const run = await runNode(`
+      const { SQLiteStorage } = require(${JSON.stringify(built('storage/sqlite/sqlite-storage.js'))})
+      const write = (storage) => {
+        for (let index = 0; index < 2500; index++) storage.create({ id: 'id' + index, name: 'id' + index, createdAtMs: 0 })
+      }
+      const closed = new SQLiteStorage({ directory: ${JSON.stringify(tempFolder())} })
+      write(closed)
+      closed.close().then(() => {
+        console.log('closed')
+        write(new SQLiteStorage({ directory: ${JSON.stringify(tempFolder())} }))
+      })`)
+    expect(run).toEqual({ code: 0, signal: null, stdout: 'closed\n', stderr: '' })
+  })
+})

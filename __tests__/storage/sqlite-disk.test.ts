@@ -1,0 +1,139 @@
+// What a SQLiteStorage does with a disk that is slow, full, or does things by halves.
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { toTusError } from '../../src/errors.js'
+import { bytes } from '../../src/testing/subject.js'
+import { openStorage } from './support/open-storage.js'
+import { built, runNode } from './support/run-node.js'
+import { canMount, smallDisk } from './support/small-disk.js'
+import { tempFolder } from './support/temp-folder.js'
+
+const MIB = 1024 * 1024
+
+describe('SQLiteStorage: what the disk does', () => {
+  const script = (prelude: string, body: string): string => `
+    const fs = require('node:fs')
+    ${prelude}
+    const { SQLiteStorage } = require(${JSON.stringify(built('storage/sqlite/sqlite-storage.js'))})
+    const storage = new SQLiteStorage({ directory: ${JSON.stringify(tempFolder())} })
+    const upload = { id: 'id', name: 'id', length: 400000, createdAtMs: 0 }
+    ;(async () => {
+      await storage.create(upload)
+      const { fence } = await storage.claim('id', { owner: 'A', ttlMs: 60000 })
+      const stage = await storage.openStage('id', fence, 0)
+      ${body}
+      await stage.close()
+      await storage.close()
+    })()`
+
+  it('writes that take only some of the bytes are gone on with', async () => {
+    const { stdout, stderr } = await runNode(
+      script(
+        `const { writev, writevSync } = fs
+         const few = (buffers, limit) => {
+           const first = buffers.find((buffer) => buffer.length > 0) ?? buffers[0]
+           return [first.subarray(0, limit)]
+         }
+         fs.writevSync = (fd, buffers, at) => writevSync(fd, few(buffers, 7), at)
+         fs.writev = (fd, buffers, at, done) => writev(fd, few(buffers, 70001), at, done)
+         fs.writev[require('node:util').promisify.custom] = (fd, buffers, at) =>
+           new Promise((resolve, reject) =>
+             writev(fd, few(buffers, 70001), at, (error, bytesWritten) => (error ? reject(error) : resolve({ bytesWritten }))))`,
+        `const { bytes } = require(${JSON.stringify(built('testing/subject.js'))})
+         const whole = bytes(400000)
+         await stage.write([whole.subarray(0, 50), new Uint8Array(0), whole.subarray(50, 100)])
+         await stage.write([whole.subarray(100, 1000), whole.subarray(1000, 300000), new Uint8Array(0), whole.subarray(300000)])
+         console.log(await stage.commit({ to: 400000, complete: true, durable: false }))
+         console.log(fs.readFileSync(storage.pathOf(upload)).equals(whole))`,
+      ),
+    )
+    expect({ stdout, stderr }).toEqual({ stdout: 'ok\ntrue\n', stderr: '' })
+  })
+
+  it('a durable completion: bytes and their name, record, final name, and log, in this order', async () => {
+    const { stdout, stderr } = await runNode(
+      script(
+        `const log = []
+         const path = (fd) => fs.readlinkSync('/proc/self/fd/' + fd).split('/').slice(-2).join('/')
+         for (const name of ['fsync', 'fdatasync']) {
+           const real = fs[name]
+           fs[name] = (fd, done) => { log.push(name + ' ' + path(fd)); real(fd, (error) => { log.push('done'); done(error) }) }
+         }
+         const { renameSync } = fs
+         fs.renameSync = (from, to) => { log.push('rename'); renameSync(from, to) }`,
+        `await stage.write([Buffer.alloc(400000)])
+         log.length = 0
+         await stage.commit({ to: 400000, complete: true, durable: true, release: true })
+         log.push('answer')
+         console.log(JSON.stringify(log))`,
+      ),
+    )
+    expect(stderr).toBe('')
+    const log = JSON.parse(stdout) as string[]
+    const placed = log.indexOf('rename')
+    expect(log.slice(0, placed).sort()).toEqual(['done', 'done', 'fdatasync parts/id', 'fsync .resumable-upload/parts'])
+    expect(log.slice(placed + 1)).toEqual([
+      expect.stringMatching(/^fsync resumable-upload-\w+\/f\w+$/),
+      'done',
+      // The name of the log, once.
+      expect.stringMatching(/^fsync f\w+\/\.resumable-upload$/),
+      'done',
+      'fsync .resumable-upload/uploads.sqlite-wal',
+      'done',
+      'answer',
+    ])
+  })
+
+  it('on a full disk a write that fails leaves nothing, and what was staged before can be committed', async () => {
+    if (!canMount) return
+    const { subject, directory, part } = openStorage(smallDisk(4 * MIB))
+    const { id } = await subject.create({ length: 16 * MIB })
+    const stage = await subject.open(id)
+    let failure: unknown
+    while (failure === undefined) {
+      failure = await stage.write(bytes(500_000, stage.position)).then(
+        () => undefined,
+        (error: unknown) => error,
+      )
+    }
+    expect(toTusError(failure).status).toBe(507)
+    expect(readFileSync(part(id)).length).toBe(stage.position)
+    expect(await stage.commit({ release: true })).toBe('ok')
+    await stage.close()
+
+    // No space for anything any more: claiming is an error, not a claim that nobody knows of.
+    const filler = join(directory, 'filler')
+    writeFileSync(filler, '')
+    expect(() => {
+      for (;;) writeFileSync(filler, Buffer.alloc(4096), { flag: 'a' })
+    }).toThrow('ENOSPC')
+    const claims = async (): Promise<void> => {
+      for (let round = 0; round < 2000; round++) await subject.release(id, (await subject.claim(id)).fence)
+    }
+    await expect(claims()).rejects.toMatchObject({ message: expect.stringMatching(/full/) })
+    await claims().catch((error: unknown) => expect(toTusError(error).status).toBe(507))
+
+    rmSync(filler)
+    const { fence } = (await subject.get(id)).holder
+      ? await subject.claim(id, 'B', { dead: 'A' })
+      : await subject.claim(id)
+    await subject.storage.release?.(id, fence)
+    expect((await subject.read(id)).length).toBe(stage.position)
+  })
+
+  it('a disk that fills up while pieces are joined is an error; what is committed stays', async () => {
+    if (!canMount) return
+    const { subject, parts, finished } = openStorage(smallDisk(5 * MIB))
+    const { id } = await subject.create({ length: 4 * MIB })
+    await subject.append(id, bytes(2 * MIB, 1))
+    await subject.claim(id)
+    await subject.expire()
+    const stage = await subject.open(id)
+    await stage.write(bytes(2 * MIB, 2))
+    await expect(stage.commit({ complete: true })).rejects.toMatchObject({ code: 'ENOSPC' })
+    expect([parts().filter((name) => name.endsWith('.flat')), finished()]).toEqual([[], []])
+    expect(await stage.commit({ to: 4 * MIB - 1, release: true })).toBe('ok')
+    await stage.close()
+    await subject.assertBytes(id, bytes(2 * MIB, 1), bytes(2 * MIB, 2).subarray(0, -1))
+  })
+})

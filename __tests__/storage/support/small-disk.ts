@@ -1,0 +1,14 @@
+// A file system with room for a few megabytes. Mounting takes root, which this project's CI is.
+import { execFileSync } from 'node:child_process'
+import { beforeRemoval, tempFolder } from './temp-folder.js'
+
+/** Mounts a file system of so many bytes, until the tests of a file are over. Returns the path of its folder. */
+export function smallDisk(bytes: number): string {
+  const folder = tempFolder()
+  execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${bytes}`, 'tmpfs', folder])
+  beforeRemoval(() => execFileSync('umount', ['-l', folder]))
+  return folder
+}
+
+/** Whether this process may mount one. */
+export const canMount = process.platform === 'linux' && process.getuid?.() === 0
