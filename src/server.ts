@@ -20,6 +20,7 @@ import { isUploadId, type Route, routeOf } from './route.js'
 
 const VACUUM_STEP = 100
 const DEFAULT_CLOSE_MS = 5_000
+const STOP_AGAIN_MS = 50
 
 /** Options of {@link TusServer.close}. */
 export interface CloseOptions {
@@ -103,13 +104,16 @@ export class TusServer {
    */
   reportError(error: unknown, context?: ErrorContext): void {
     const { logger, onError } = this.#core.options
-    logger.error(error)
-    onError(error, context)
+    quietly(() => logger.error(error))
+    quietly(
+      () => onError(error, context),
+      (failure) => logger.error(failure),
+    )
   }
 
   /** Says something that whoever runs the server should know. For adapters. */
   warn(message: string): void {
-    this.#core.options.logger.warn(message)
+    quietly(() => this.#core.options.logger.warn(message))
   }
 
   /**
@@ -123,7 +127,12 @@ export class TusServer {
 
   async #close(timeoutMs: number): Promise<void> {
     if (this.#running > 0) {
-      const timer = setTimeout(() => this.#core.claims.stopAll(), timeoutMs)
+      let timer = setTimeout(() => stop(), timeoutMs)
+      // Again and again: a request may come to its claim only after all others were stopped.
+      const stop = (): void => {
+        this.#core.claims.stopAll()
+        timer = setTimeout(stop, STOP_AGAIN_MS)
+      }
       await new Promise<void>((resolve) => {
         this.#idle = resolve
       })
@@ -182,6 +191,14 @@ export class TusServer {
       if (this.#closing === undefined) this.reportError(error)
     }
   }
+}
+
+/** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */
+function quietly(report: () => unknown, onFailure: (failure: unknown) => void = () => {}): void {
+  const run = async (): Promise<unknown> => report()
+  run()
+    .catch(onFailure)
+    .catch(() => {})
 }
 
 function toRequest(

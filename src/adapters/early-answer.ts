@@ -2,7 +2,7 @@
 // be read to the end.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { isWaitingForContinue } from './prepare-server.js'
+import { withholdContinue } from './prepare-server.js'
 
 /** A rest of so many bytes is read to its end, which keeps the connection. */
 const SMALL_REST_BYTES = 64 * 1024
@@ -15,11 +15,8 @@ const LINGER_MS = 2_000
 export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): void {
   if (req.httpVersionMajor > 1) return
   // A client that waits for 100 Continue sends no body after another answer, or sends it: nobody can know.
-  if (isWaitingForContinue(req)) {
-    res.setHeader('Connection', 'close')
-    return
-  }
-  if (Number(req.headers['content-length']) <= SMALL_REST_BYTES) {
+  const maySendNone = withholdContinue(req)
+  if (!maySendNone && Number(req.headers['content-length']) <= SMALL_REST_BYTES) {
     req.resume()
     return
   }

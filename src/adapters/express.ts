@@ -3,8 +3,9 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HandleOptions, RequestHeaders } from '../request.js'
 import type { TusServer } from '../server.js'
+import { closeAfterAnswer } from './early-answer.js'
 import { warnIfUnprepared } from './prepare-server.js'
-import { bodyOf } from './request-body.js'
+import { bodyOf, isStillComing } from './request-body.js'
 import { type AdapterRequest, targetOf } from './request-target.js'
 import { sendResponse } from './send-response.js'
 
@@ -52,6 +53,7 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
       .handleRequest(method, path, req.headers, body, new RequestOptions(req, res, baseUrl))
       .then((response) => {
         if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
+        if (isStillComing(req)) closeAfterAnswer(req, res)
         next(response.error)
         return undefined
       })

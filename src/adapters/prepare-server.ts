@@ -42,9 +42,12 @@ export function prepareServer<T extends Server | SecureServer>(server: T, tus: T
   return server
 }
 
-/** Whether the client of a request still waits for `100 Continue`, and so has not begun to send the body. */
-export function isWaitingForContinue(req: IncomingMessage): boolean {
-  return waitingForContinue.has(req)
+/**
+ * Sees to it that a request which may still wait for `100 Continue` gets none, whoever reads the body from here on.
+ * @returns whether it did wait
+ */
+export function withholdContinue(req: IncomingMessage): boolean {
+  return waitingForContinue.delete(req)
 }
 
 /** Warns once per upload server if it runs behind a server that would end long uploads. */
@@ -64,8 +67,7 @@ function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
   waitingForContinue.add(req)
   req._read = (size) => {
     req._read = read
-    waitingForContinue.delete(req)
-    if (!res.headersSent && !res.destroyed) res.writeContinue()
+    if (waitingForContinue.delete(req) && !res.headersSent && !res.destroyed) res.writeContinue()
     req._read(size)
   }
 }
@@ -75,7 +77,12 @@ interface Progress {
   atMs: number
 }
 
-/** Ends requests whose bodies do not move, except where it is this side that does not read. */
+/** Whether it is this side that holds a body up: the client was not asked for it yet, or what has come is not read. */
+function isHeldUpHere(req: IncomingMessage): boolean {
+  return waitingForContinue.has(req) || req.readableLength >= req.readableHighWaterMark
+}
+
+/** Ends requests whose bodies do not move, unless they are held up here. */
 function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
   const bodies = new Map<IncomingMessage, Progress>()
   const watch = (req: IncomingMessage, res: ServerResponse): void => {
@@ -88,7 +95,7 @@ function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
     const now = performance.now()
     for (const [req, progress] of bodies) {
       if (req.complete) bodies.delete(req)
-      else if (req.socket.bytesRead !== progress.bytes || req.readableFlowing === false) {
+      else if (req.socket.bytesRead !== progress.bytes || isHeldUpHere(req)) {
         progress.bytes = req.socket.bytesRead
         progress.atMs = now
       } else if (now - progress.atMs >= timeoutMs) req.socket.destroy()

@@ -59,7 +59,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   }
 
   next(): Promise<Result> {
-    if (!this.#started) this.#start()
+    if (!this.#started && !this.#ended) this.#start()
     // What is being gathered is yielded as a whole, or as what there is of it at an early end.
     const chunk = this.gathers === 0 || this.#ended ? this.#queue.shift() : undefined
     if (chunk !== undefined) return Promise.resolve({ done: false, value: chunk })
@@ -71,8 +71,8 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   }
 
   return(): Promise<Result> {
-    this.#queue.length = 0
     this.#end()
+    this.#queue.length = 0
     return Promise.resolve(DONE)
   }
 
@@ -83,32 +83,26 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   #start(): void {
     this.#started = true
     const req = this.#req
+    // Somebody has read of it since the request came in, or has it as text, or reads it in his own way.
+    if (req.readableDidRead || req.readableEncoding !== null || req.listenerCount('readable') > 0) {
+      this.#end(new TusError('ERR_BODY_CONSUMED'))
+      return
+    }
+    // It stays after the end: an error may come when the socket is destroyed, and nobody else listens.
+    req.on('error', this.#onError)
     if (req.destroyed || req.socket.destroyed) {
       this.#end(new Error('the request was aborted'))
       return
     }
     // Beside raw-body too: on an abort it drops what it has gathered.
     req.on('data', this.#onData)
-    req.on('error', this.#onError)
     req.on('close', this.#onClose)
     if (this.gathers === 0) req.on('end', this.#onEnd)
-    else this.#gather()
+    else getRawBody(req, { length: this.gathers, limit: this.gathers }, this.#onGathered)
   }
 
-  #gather(): void {
-    getRawBody(this.#req, { length: this.gathers, limit: this.gathers }).then((whole) => {
-      if (this.#ended) return
-      this.#queue.length = 0
-      this.#queue.push(whole)
-      this.#end()
-    }, this.#onError)
-  }
-
-  readonly #onData = (chunk: Uint8Array | string): void => {
-    if (typeof chunk === 'string') {
-      // Somebody called setEncoding: the bytes can't be had back.
-      this.#end(new TusError('ERR_BODY_CONSUMED'))
-    } else if (this.gathers > 0 || this.#pull === undefined) {
+  readonly #onData = (chunk: Uint8Array): void => {
+    if (this.gathers > 0 || this.#pull === undefined) {
       this.#queue.push(chunk)
       if (this.gathers === 0) this.#req.pause()
     } else {
@@ -116,6 +110,13 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
       this.#pull = undefined
       resolve({ done: false, value: chunk })
     }
+  }
+
+  // By callback: a promise would settle only after the request's own `close`.
+  readonly #onGathered = (error: Error | null | undefined, whole: Uint8Array): void => {
+    if (this.#ended) return
+    if (!error) this.#queue.splice(0, this.#queue.length, whole)
+    this.#end(error ?? undefined)
   }
 
   readonly #onEnd = (): void => this.#end()
@@ -134,10 +135,17 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.#req.off('data', this.#onData)
     this.#req.off('end', this.#onEnd)
     this.#req.off('close', this.#onClose)
-    // The listener for errors stays: one may come when the socket is destroyed, and nobody else listens.
     if (this.#started && !this.#req.readableEnded) this.#req.pause()
+    if (!(error instanceof TusError)) this.#takeRest()
     const pull = this.#pull
     this.#pull = undefined
     if (pull !== undefined) this.next().then(pull.resolve, pull.reject)
+  }
+
+  /** What has arrived and waits in the request's own buffer counts, too: a request that is destroyed drops it. */
+  #takeRest(): void {
+    const { readableLength, readableEncoding } = this.#req
+    const rest: Uint8Array | null = readableLength > 0 && readableEncoding === null ? this.#req.read() : null
+    if (rest !== null) this.#queue.push(rest)
   }
 }

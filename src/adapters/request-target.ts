@@ -43,9 +43,9 @@ function mountOf(req: AdapterRequest, below: string): string {
   return below === '/' ? whole : ''
 }
 
-/** The path of a URL, which may be in absolute form (RFC 9112, 3.2.2). */
+/** The path of a URL, which may be in absolute form (RFC 9112, 3.2.2), and then without a path at all. */
 function pathname(url: string): string {
   const path = url.startsWith('/') ? url : url.replace(/^[a-z][a-z0-9+.-]*:\/\/[^/?#]*/i, '')
   const end = path.search(/[?#]/)
-  return end === -1 ? path : path.slice(0, end)
+  return (end === -1 ? path : path.slice(0, end)) || '/'
 }

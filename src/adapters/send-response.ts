@@ -29,8 +29,9 @@ export async function sendResponse(req: AdapterRequest, res: ServerResponse, res
     res.statusCode = status
     for (const name in headers) res.setHeader(name, headers[name] as string)
   }
-  // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload.
-  if (req.method === 'HEAD') res.end()
+  // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload; a GET, too, which may
+  // be a HEAD by X-HTTP-Method-Override.
+  if (req.method === 'HEAD' || (req.method === 'GET' && body === undefined)) res.end()
   else if (body === undefined || body instanceof Uint8Array) sendBytes(res, body)
   else await pipeline(Readable.from(body), res).catch(() => {})
 }

@@ -2,7 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import { CHUNK_TYPE, type Core } from '../core.js'
-import { TusError } from '../errors.js'
+import { TusError, toTusError } from '../errors.js'
 import { parseContentLength, parseInteger } from '../headers/integer.js'
 import { parseUploadMetadata } from '../headers/upload-metadata.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
@@ -69,8 +69,9 @@ async function storeFirstChunk(
   try {
     return await storeBody(core, claim, { body: request.body ?? EMPTY, length })
   } catch (error) {
-    // The client never learned the URL of what its own mistake would leave behind.
-    if (error instanceof TusError && error.status === 413) await removeAgain(core, id)
+    // The client is told of a failure and not of the URL, so nobody could go on with what would be left behind.
+    const { code } = toTusError(error)
+    if (code !== 'ERR_BODY_INTERRUPTED' && code !== 'ERR_STOPPED') await removeAgain(core, id).catch(() => {})
     throw error
   }
 }
@@ -78,8 +79,11 @@ async function storeFirstChunk(
 async function removeAgain(core: Core, id: string): Promise<void> {
   const claim = await core.claims.take(id, {})
   if (claim === undefined) return
-  await core.options.storage.remove(id, claim.fence)
-  await claim.release()
+  try {
+    await core.options.storage.remove(id, claim.fence)
+  } finally {
+    await claim.release()
+  }
 }
 
 /** The URL of an upload: below the mount that the client used. */

@@ -124,21 +124,25 @@ class Receiver {
     await this.#takeTurn()
     if (adapted !== undefined && adapted.gathers > 0) this.#reserveFor(adapted)
     const iterator = body[Symbol.asyncIterator]()
-    for (;;) {
-      const pulled = await this.#pull(iterator)
-      if (pulled === STOPPED || this.#dropRest) {
-        this.#abandon(iterator)
-        return await this.#endEarly('stopped')
+    let more = false
+    try {
+      for (;;) {
+        more = false
+        const pulled = await this.#pull(iterator)
+        more = pulled !== END
+        if (pulled === STOPPED || this.#dropRest) return await this.#endEarly('stopped')
+        if (pulled === END) {
+          // Whoever asks from here on comes too late: the body is whole.
+          const { stopped } = this.#reception.claim
+          await this.#flush()
+          return this.#result(stopped ? 'stopped' : 'complete')
+        }
+        if (this.#count(pulled) > this.#reception.limit) return this.#result('too-long')
+        await this.#afterChunk()
       }
-      if (pulled === END) {
-        await this.#flush()
-        return this.#result(this.#reception.claim.stopped ? 'stopped' : 'complete')
-      }
-      if (this.#count(pulled) > this.#reception.limit) {
-        this.#abandon(iterator)
-        return this.#result('too-long')
-      }
-      await this.#afterChunk()
+    } finally {
+      // Not awaited: a generator that waits for its next chunk ends only after that.
+      if (more) Promise.resolve(iterator.return?.()).catch(() => {})
     }
   }
 
@@ -231,6 +235,7 @@ class Receiver {
 
   async #takeTurn(): Promise<void> {
     const { turns } = this.#intake
+    if (this.#reception.claim.stopped) return
     if (this.#turn !== undefined) turns.give(this.#turn)
     this.#turn = undefined
     this.#turnBytes = 0
@@ -255,7 +260,7 @@ class Receiver {
 
   #pull(iterator: AsyncIterator<Uint8Array>): Promise<Pulled> {
     const { claim, body } = this.#reception
-    if (claim.stopped && !isAdapterBody(body)) return Promise.resolve(STOPPED)
+    if (claim.stopped && (this.#dropRest || !isAdapterBody(body))) return Promise.resolve(STOPPED)
     return new Promise((resolve, reject) => {
       this.#wakePull = resolve
       iterator.next().then((result) => resolve(result.done ? END : result.value), reject)
@@ -269,10 +274,6 @@ class Receiver {
     if (keep && !(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()
     else this.#wakePull?.(STOPPED)
     this.#wakeTurn?.()
-  }
-
-  #abandon(iterator: AsyncIterator<Uint8Array>): void {
-    Promise.resolve(iterator.return?.()).catch(() => {})
   }
 
   /** Keeps what arrived before the end came. */

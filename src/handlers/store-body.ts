@@ -54,10 +54,15 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, { body, lengt
   }
   const complete = received.ending === 'complete' && received.staged === length
   const to = complete || received.staged !== length ? received.staged : withoutLastByte(received.staged, committed)
-  if (complete && !upload.complete) {
-    await commit(to, { complete, durable: durability !== 'none', release: true })
-  } else if (to > committed || declared !== undefined) {
-    await commit(to, { release: true })
+  try {
+    if (complete && !upload.complete) {
+      await commit(to, { complete, durable: durability !== 'none', release: true })
+    } else if (to > committed || (declared !== undefined && to !== length)) {
+      await commit(to, { release: true })
+    }
+  } catch (error) {
+    // After a failure of the storage, another one says nothing new.
+    if (received.ending !== 'failed' || error instanceof TusError) throw error
   }
   if (received.ending !== 'complete') throw failure(received, committed)
   return committed
@@ -65,7 +70,8 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, { body, lengt
 
 /**
  * An upload is complete only with the end of the body that brought its last byte: one byte more would have made it a
- * body to refuse. Where the end did not come, that byte is left to the next chunk.
+ * body to refuse. Where the end did not come, that byte is left to the next chunk; and where there is no such byte, the
+ * length is, since with it the upload would look complete.
  */
 function withoutLastByte(staged: number, committed: number): number {
   return Math.max(staged - 1, committed)
