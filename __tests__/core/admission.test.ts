@@ -1,0 +1,176 @@
+// Who may read a body, and how much may be held in memory: alone, and under 200 bodies at a time.
+
+import { MemoryBudget, type Turn, Turns } from '../../src/admission.js'
+import type { RequestBody } from '../../src/index.js'
+import { deferred, hookedStorage, idle, MIB, sizeOf, startServer } from './support.js'
+
+afterEach(() => {
+  jest.useRealTimers()
+})
+
+function now(turn: Turn | Promise<Turn>): Turn {
+  if (turn instanceof Promise) throw new Error('there is no turn at the moment')
+  return turn
+}
+
+describe('turns', () => {
+  test('are given at once while there are some', () => {
+    const turns = new Turns(2)
+    now(turns.take())
+    now(turns.take())
+    expect(turns.contended).toBe(false)
+  })
+
+  test('are given in the order in which they were asked for', async () => {
+    const turns = new Turns(1)
+    const first = now(turns.take())
+    const order: number[] = []
+    const waiting = [1, 2, 3].map(async (number) => {
+      const turn = await turns.take()
+      order.push(number)
+      turns.give(turn)
+    })
+    expect(turns.contended).toBe(true)
+    turns.give(first)
+    await Promise.all(waiting)
+    expect(order).toEqual([1, 2, 3])
+    expect(turns.contended).toBe(false)
+  })
+
+  test('can be given back twice and count once', () => {
+    const turns = new Turns(1)
+    const turn = now(turns.take())
+    turns.give(turn)
+    turns.give(turn)
+    now(turns.take())
+    expect(turns.take()).toBeInstanceOf(Promise)
+  })
+
+  test('are taken from who stalls, and not from who moves', async () => {
+    jest.useFakeTimers()
+    const turns = new Turns(2)
+    const stalls = now(turns.take())
+    const moves = now(turns.take())
+    const waiting = turns.take()
+    for (let tick = 0; tick < 5; tick++) {
+      moves.moved = true
+      await jest.advanceTimersByTimeAsync(10)
+    }
+    expect((await waiting).over).toBe(false)
+    expect(stalls.over).toBe(true)
+    expect(moves.over).toBe(false)
+  })
+
+  test('are looked after by a timer only while somebody waits', async () => {
+    jest.useFakeTimers()
+    const turns = new Turns(1)
+    const turn = now(turns.take())
+    expect(jest.getTimerCount()).toBe(0)
+    const waiting = turns.take()
+    expect(jest.getTimerCount()).toBe(1)
+    turns.give(turn)
+    turns.give(await waiting)
+    expect(jest.getTimerCount()).toBe(0)
+  })
+})
+
+test('a memory budget gives what it has, all or nothing', () => {
+  const budget = new MemoryBudget(100)
+  expect(budget.take(60)).toBe(true)
+  expect(budget.take(41)).toBe(false)
+  expect(budget.take(40)).toBe(true)
+  expect(budget.take(1)).toBe(false)
+  budget.give(10)
+  expect(budget.take(10)).toBe(true)
+})
+
+const CLIENTS = 200
+const CHUNK = 64 * 1024
+
+/** Uploads from 200 clients at once, each one MiB in chunks of 64 KiB; returns what was the most at any moment. */
+async function uploadFromMany(options: { maxActiveBodies: number; memoryBudget: number }, turnOf: () => Promise<void>) {
+  let held = 0
+  let mostHeld = 0
+  const storage = hookedStorage({
+    write: async (chunks, write) => {
+      await turnOf()
+      await write()
+      held -= sizeOf(chunks)
+    },
+  })
+  const { create, patch } = startServer({ storage, ...options })
+  let reading = 0
+  let mostReading = 0
+  async function* body(): AsyncGenerator<Uint8Array> {
+    for (let sent = 0; sent < MIB; sent += CHUNK) {
+      reading++
+      mostReading = Math.max(mostReading, reading)
+      // A chunk takes a moment to arrive, in which others can be pulled.
+      await new Promise((resolve) => setImmediate(resolve))
+      reading--
+      held += CHUNK
+      mostHeld = Math.max(mostHeld, held)
+      yield Buffer.alloc(CHUNK)
+    }
+  }
+  const paths = await Promise.all(Array.from({ length: CLIENTS }, () => create({ 'Upload-Length': String(MIB) })))
+  const answers = await Promise.all(paths.map((path) => patch(path, 0, body())))
+  expect(answers.every(({ status }) => status === 204)).toBe(true)
+  expect(held).toBe(0)
+  return { mostHeld, mostReading }
+}
+
+describe('200 bodies at a time', () => {
+  // Nobody loses a turn by the clock of a machine that is busy with other things.
+  beforeEach(() => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  })
+
+  test('a few are read at a time', async () => {
+    const { mostReading } = await uploadFromMany({ maxActiveBodies: 8, memoryBudget: 64 * MIB }, async () => {})
+    expect(mostReading).toBe(8)
+  })
+
+  test('what is held in memory stays within the budget', async () => {
+    const memoryBudget = 2 * MIB
+    const { mostHeld } = await uploadFromMany({ maxActiveBodies: 8, memoryBudget }, () => idle(2))
+    // Beyond the budget, each body that is read has the one chunk that it is about to write.
+    expect(mostHeld).toBeGreaterThan(memoryBudget / 2)
+    expect(mostHeld).toBeLessThanOrEqual(memoryBudget + 8 * CHUNK)
+  })
+
+  test('a budget of nothing is slow, and enough', async () => {
+    const { mostHeld } = await uploadFromMany({ maxActiveBodies: 8, memoryBudget: 0 }, async () => {})
+    expect(mostHeld).toBeLessThanOrEqual(9 * CHUNK)
+  })
+
+  test('those that wait for a slow storage let others in, within the budget', async () => {
+    const gate = deferred()
+    const clients = 50
+    const memoryBudget = 2 * MIB
+    const storage = hookedStorage({ write: (_chunks, write) => gate.promise.then(write) })
+    const { create, patch } = startServer({ storage, maxActiveBodies: 4, memoryBudget })
+    const opened = new Set<number>()
+    let pulled = 0
+    const bodyOf = (client: number): RequestBody => ({
+      async *[Symbol.asyncIterator]() {
+        opened.add(client)
+        for (let sent = 0; sent < MIB; sent += CHUNK) {
+          pulled += CHUNK
+          yield Buffer.alloc(CHUNK)
+        }
+      },
+    })
+    const paths = await Promise.all(Array.from({ length: clients }, () => create({ 'Upload-Length': String(MIB) })))
+    const answers = paths.map((path, client) => patch(path, 0, bodyOf(client)))
+    for (let tick = 0; tick < 50; tick++) {
+      await idle(5)
+      jest.advanceTimersByTime(10)
+    }
+    expect(opened.size).toBe(clients)
+    expect(pulled).toBeLessThanOrEqual(memoryBudget + clients * CHUNK)
+    jest.useRealTimers()
+    gate.resolve()
+    expect((await Promise.all(answers)).every(({ status }) => status === 204)).toBe(true)
+  })
+})

@@ -1,0 +1,98 @@
+// Options: what is no option is a TypeError at construction, and not a surprise in the middle of an upload.
+
+import { MemoryStorage, TusServer, type TusServerOptions, tusMiddleware } from '../../src/index.js'
+import { resolveOptions } from '../../src/options.js'
+import { quietLogger, startServer } from './support.js'
+
+const storage = new MemoryStorage()
+
+const WRONG: ReadonlyArray<readonly [string, object]> = [
+  ['no storage', { storage: undefined }],
+  ['a storage that is none', { storage: {} }],
+  ['a storage that is null', { storage: null }],
+  ...['files', '', 'http://example.com/files'].map(
+    (basePath) => [`basePath ${JSON.stringify(basePath)}`, { basePath }] as const,
+  ),
+  ['a basePath that is no string', { basePath: 5 }],
+  ...[-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '10', 2 ** 53, null].map(
+    (maxSize) => [`maxSize ${String(maxSize)}`, { maxSize }] as const,
+  ),
+  ...(['claimWaitMs', 'leaseMs', 'maxActiveBodies', 'memoryBudget', 'segmentBytes', 'segmentMs'] as const).flatMap(
+    (name) => [
+      [`${name} -1`, { [name]: -1 }] as const,
+      [`${name} 0.5`, { [name]: 0.5 }] as const,
+      [`${name} NaN`, { [name]: Number.NaN }] as const,
+      [`${name} '1'`, { [name]: '1' }] as const,
+    ],
+  ),
+  ['leaseMs 0', { leaseMs: 0 }],
+  ['maxActiveBodies 0', { maxActiveBodies: 0 }],
+  ['segmentBytes 0', { segmentBytes: 0 }],
+  ['another durability', { durability: 'always' }],
+]
+
+test.each(WRONG)('%s is a TypeError', (_name, options) => {
+  expect(() => new TusServer({ storage, logger: quietLogger(), ...options } as TusServerOptions)).toThrow(TypeError)
+})
+
+test.each(WRONG.filter(([name]) => !name.includes('storage')))(
+  'the message about %s names the option',
+  (_name, options) => {
+    const name = Object.keys(options)[0] ?? ''
+    expect(() => resolveOptions({ storage, ...options } as TusServerOptions)).toThrow(name)
+  },
+)
+
+test('no options at all are a TypeError', () => {
+  expect(() => new TusServer(undefined as unknown as TusServerOptions)).toThrow(TypeError)
+})
+
+test('defaults are filled in, and what the user gave stays as it is', () => {
+  const given = Object.freeze({ storage })
+  expect(resolveOptions(given)).toEqual({
+    storage,
+    basePath: '/files',
+    maxSize: undefined,
+    durability: 'completed',
+    claimWaitMs: 15_000,
+    leaseMs: 10_000,
+    maxActiveBodies: 8,
+    memoryBudget: 64 * 1024 * 1024,
+    segmentBytes: 16 * 1024 * 1024,
+    segmentMs: 1000,
+    logger: console,
+    onError: expect.any(Function),
+    now: Date.now,
+  })
+  expect(given).toEqual({ storage })
+})
+
+test.each([
+  ['/files', '/files'],
+  ['/files/', '/files'],
+  ['/files//', '/files'],
+  ['/', ''],
+  ['/a/b/c', '/a/b/c'],
+])('basePath %s routes below %p', (basePath, expected) => {
+  expect(startServer({ basePath }).tus.basePath).toBe(expected)
+})
+
+test('a base path of one\u2019s own is where uploads are created and found', async () => {
+  const { handle } = startServer({ basePath: '/api/v1/uploads' })
+  const created = await handle('POST', '/api/v1/uploads', { 'Upload-Length': '5' })
+  expect(created.headers.Location).toMatch(/^\/api\/v1\/uploads\/[0-9a-f]{32}$/)
+  expect((await handle('HEAD', String(created.headers.Location))).status).toBe(200)
+  expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(404)
+})
+
+test('the base path may be the root', async () => {
+  const { handle } = startServer({ basePath: '/' })
+  const created = await handle('POST', '/', { 'Upload-Length': '5' })
+  expect(created.headers.Location).toMatch(/^\/[0-9a-f]{32}$/)
+  expect((await handle('HEAD', String(created.headers.Location))).status).toBe(200)
+})
+
+test.each([-1, Number.NaN, 'many'])('a bufferLimit of %p is a TypeError', (bufferLimit) => {
+  const { tus } = startServer()
+  expect(() => tusMiddleware(tus, { bufferLimit: bufferLimit as number })).toThrow(TypeError)
+})

@@ -1,0 +1,463 @@
+// How a body gets into the storage: counted, limited, gathered into large writes, committed in segments.
+
+import { MemoryStorage } from '../../src/index.js'
+import {
+  type Deferred,
+  deferred,
+  errorWithCode,
+  hookedStorage,
+  idle,
+  idOf,
+  MIB,
+  overriding,
+  pattern,
+  Source,
+  sizeOf,
+  startServer,
+} from './support.js'
+
+/** So much is gathered for one write. */
+const WRITE = MIB
+
+async function* inChunks(bytes: Uint8Array, size: number): AsyncGenerator<Uint8Array> {
+  for (let start = 0; start < bytes.length; start += size) yield bytes.subarray(start, start + size)
+}
+
+describe('forms of a body', () => {
+  const bytes = pattern(3 * MIB + 17)
+
+  test.each([
+    ['bytes', () => bytes],
+    ['a plain Uint8Array', () => Uint8Array.from(bytes)],
+    ['an asynchronous iterable of one chunk', () => inChunks(bytes, bytes.length)],
+    ['an asynchronous iterable of small chunks', () => inChunks(bytes, 1000)],
+    [
+      'an asynchronous iterable with empty chunks between',
+      async function* () {
+        for await (const chunk of inChunks(bytes, 100_000)) yield* [new Uint8Array(0), chunk, new Uint8Array(0)]
+      },
+    ],
+  ] as const)('%s', async (_name, body) => {
+    const { create, patch, stored, offsetOf } = startServer()
+    const path = await create({ 'Upload-Length': String(bytes.length) })
+    const answer = await patch(path, 0, body())
+    expect(answer).toEqual({
+      status: 204,
+      headers: { 'Tus-Resumable': '1.0.0', 'Upload-Offset': String(bytes.length) },
+      body: undefined,
+    })
+    expect(await offsetOf(path)).toBe(bytes.length)
+    expect((await stored(path)).equals(bytes)).toBe(true)
+  })
+})
+
+describe('nothing is read before everything that can refuse was checked', () => {
+  test.each([
+    ['an unsupported version', 412, { 'Tus-Resumable': '0.1' }, 0],
+    ['another content type', 415, { 'Content-Type': 'text/plain' }, 0],
+    ['an offset that is none', 400, { 'Upload-Offset': 'x' }, 0],
+    ['another offset', 409, {}, 3],
+    ['a body over the length', 413, { 'Content-Length': '6' }, 0],
+    ['another length', 400, { 'Upload-Length': '6' }, 0],
+  ] as const)('PATCH: %s', async (_name, status, headers, offset) => {
+    const { create, patch, offsetOf } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    const source = new Source()
+    expect((await patch(path, offset, source, headers)).status).toBe(status)
+    expect(source.pulls).toBe(0)
+    expect(await offsetOf(path)).toBe(0)
+  })
+
+  test.each([
+    ['PATCH of an unknown upload', 404, 'PATCH', '/files/unknown', { 'Upload-Offset': '0' }],
+    ['PATCH of what can not be an id', 404, 'PATCH', '/files/..', { 'Upload-Offset': '0' }],
+    ['POST without a length', 400, 'POST', '/files', {}],
+    ['POST of another content type', 415, 'POST', '/files', { 'Upload-Length': '5', 'Content-Type': 'text/plain' }],
+    ['POST of a body over the length', 413, 'POST', '/files', { 'Upload-Length': '5', 'Content-Length': '6' }],
+    ['POST over the maximum', 413, 'POST', '/files', { 'Upload-Length': '1001' }],
+    [
+      'POST of a deferred length and a body over the maximum',
+      413,
+      'POST',
+      '/files',
+      { 'Upload-Defer-Length': '1', 'Content-Length': '1001' },
+    ],
+    ['POST of malformed metadata', 400, 'POST', '/files', { 'Upload-Length': '5', 'Upload-Metadata': 'a,a' }],
+  ] as const)('%s', async (_name, status, method, path, headers) => {
+    const { handle } = startServer({ maxSize: 1000 })
+    const source = new Source()
+    const type = { 'Content-Type': 'application/offset+octet-stream' }
+    expect((await handle(method, path, { ...type, ...headers }, source)).status).toBe(status)
+    expect(source.pulls).toBe(0)
+  })
+
+  test('an iterable is not even opened', async () => {
+    const { create, patch } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    const open = jest.fn()
+    expect((await patch(path, 3, { [Symbol.asyncIterator]: open })).status).toBe(409)
+    expect(open).not.toHaveBeenCalled()
+  })
+})
+
+describe('writes', () => {
+  test('small chunks are gathered into writes of about 1 MiB', async () => {
+    const writes: number[] = []
+    const storage = hookedStorage({
+      write: (chunks, write) => {
+        writes.push(sizeOf(chunks))
+        return write()
+      },
+    })
+    const { create, patch, stored } = startServer({ storage })
+    const bytes = pattern(5 * MIB + 300_000)
+    const path = await create({ 'Upload-Length': String(bytes.length) })
+    const size = 60_000
+    expect((await patch(path, 0, inChunks(bytes, size))).status).toBe(204)
+    expect(writes.length).toBe(6)
+    for (const write of writes.slice(0, -1)) {
+      expect(write).toBeGreaterThanOrEqual(WRITE)
+      expect(write).toBeLessThan(WRITE + size)
+    }
+    expect((await stored(path)).equals(bytes)).toBe(true)
+  })
+
+  test('bytes that are there as a whole are one write', async () => {
+    const write = jest.fn((_chunks: readonly Uint8Array[], doWrite: () => Promise<void>) => doWrite())
+    const { create, patch } = startServer({ storage: hookedStorage({ write }) })
+    const bytes = pattern(3 * MIB)
+    const path = await create({ 'Upload-Length': String(bytes.length) })
+    await patch(path, 0, bytes)
+    expect(write.mock.calls.map(([chunks]) => chunks)).toEqual([[bytes]])
+  })
+
+  test('an empty body is no write at all', async () => {
+    const write = jest.fn()
+    const { create, patch } = startServer({ storage: hookedStorage({ write }) })
+    const path = await create({ 'Upload-Length': '5' })
+    for (const body of [undefined, new Uint8Array(0), inChunks(new Uint8Array(0), 1)]) {
+      expect((await patch(path, 0, body)).status).toBe(204)
+    }
+    expect(write).not.toHaveBeenCalled()
+  })
+
+  test('while the storage writes, one more batch is gathered and nothing after it is pulled', async () => {
+    const gates: Deferred<void>[] = []
+    const storage = hookedStorage({
+      write: async (_chunks, write) => {
+        const gate = deferred()
+        gates.push(gate)
+        await gate.promise
+        return write()
+      },
+    })
+    const { create, patch } = startServer({ storage })
+    const size = 4 * MIB
+    const path = await create({ 'Upload-Length': String(size) })
+    const source = new Source()
+    const chunk = pattern(MIB / 4)
+    for (let sent = 0; sent < size; sent += chunk.length) source.push(chunk)
+    source.end()
+    const done = patch(path, 0, source)
+    await idle()
+    // One write under way (4 chunks), the next one gathered (4 chunks).
+    expect(gates.length).toBe(1)
+    expect(source.pulls).toBe(8)
+    gates[0]?.resolve()
+    await idle()
+    expect(gates.length).toBe(2)
+    expect(source.pulls).toBe(12)
+    for (let index = 1; index < 4; index++) {
+      gates[index]?.resolve()
+      await idle()
+    }
+    expect((await done).status).toBe(204)
+  })
+})
+
+describe('segments', () => {
+  test('a long body is committed each time so many bytes are stored', async () => {
+    const { create, patch, storage } = startServer({ segmentBytes: 100 })
+    const path = await create({ 'Upload-Length': '1000' })
+    const source = new Source()
+    const done = patch(path, 0, source)
+    const offsets: Array<number | undefined> = []
+    for (let sent = 0; sent < 300; sent += 60) {
+      source.push(pattern(60))
+      await source.hungry()
+      offsets.push((await storage.get(idOf(path)))?.offset)
+    }
+    expect(offsets).toEqual([0, 120, 120, 240, 240])
+    source.fail()
+    const answer = await done
+    expect(answer.status).toBe(400)
+    expect(answer.headers['Upload-Offset']).toBe('300')
+  })
+
+  test('a slow body is committed each time so much time has gone by', async () => {
+    let now = 0
+    const { create, patch, storage } = startServer({ segmentMs: 1000, now: () => now })
+    const path = await create({ 'Upload-Length': '1000' })
+    const source = new Source()
+    const done = patch(path, 0, source)
+    await source.hungry()
+    const offsets: Array<number | undefined> = []
+    for (const atMs of [400, 999, 1000, 1500, 2000]) {
+      now = atMs
+      source.push(pattern(10))
+      await source.hungry()
+      offsets.push((await storage.get(idOf(path)))?.offset)
+    }
+    expect(offsets).toEqual([0, 0, 30, 30, 50])
+    source.end()
+    expect((await done).headers['Upload-Offset']).toBe('50')
+  })
+
+  test('a length that comes with a chunk is known from its first segment on', async () => {
+    const { create, patch, storage } = startServer({ segmentBytes: 10 })
+    const path = await create({ 'Upload-Defer-Length': '1' })
+    const source = new Source()
+    const done = patch(path, 0, source, { 'Upload-Length': '100' })
+    source.push(pattern(10))
+    await source.hungry()
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 10, length: 100, complete: false })
+    source.end()
+    await done
+  })
+
+  test('the commit that completes an upload waits for the end of the body', async () => {
+    const commits: Array<{ to: number; complete: boolean }> = []
+    const storage = hookedStorage({
+      commit: ({ to, complete = false }, commit) => {
+        commits.push({ to, complete })
+        return commit()
+      },
+    })
+    const { create, patch } = startServer({ storage, segmentBytes: 10 })
+    const path = await create({ 'Upload-Length': '30' })
+    const source = new Source().push(pattern(10), pattern(10), pattern(10))
+    const done = patch(path, 0, source)
+    await source.hungry()
+    await idle()
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 20, complete: false })
+    source.end()
+    expect((await done).status).toBe(204)
+    expect(commits).toEqual([
+      { to: 10, complete: false },
+      { to: 20, complete: false },
+      { to: 30, complete: true },
+    ])
+  })
+
+  test('a storage with segments of a least size gets no smaller ones in the middle', async () => {
+    const commits: number[] = []
+    let now = 0
+    const hooked = hookedStorage({
+      commit: ({ to }, commit) => {
+        commits.push(to)
+        return commit()
+      },
+    })
+    const storage = overriding(hooked, { segments: { minBytes: 50, maxPieces: 100 } })
+    const { create, patch } = startServer({ storage, segmentBytes: 10, segmentMs: 5, now: () => (now += 10) })
+    const path = await create({ 'Upload-Length': '200' })
+    const source = new Source()
+    for (let index = 0; index < 12; index++) source.push(pattern(10))
+    await patch(path, 0, source.end())
+    expect(commits).toEqual([50, 100, 120])
+  })
+})
+
+describe('a body that runs past the length', () => {
+  const tooLong = { status: 413, headers: expect.objectContaining({ 'Upload-Offset': '0' }) }
+
+  test.each([
+    ['as bytes', () => Buffer.from('hello!')],
+    ['in one chunk', () => new Source().push('hello!').end()],
+    ['in a last chunk of one byte', () => new Source().push('hello', '!').end()],
+    ['in a last chunk of one byte, after an empty one', () => new Source().push('hello', '', '!').end()],
+    ['in the middle of a chunk', () => new Source().push('hel', 'lo, and more').end()],
+    ['without an end', () => new Source().push('hello', '!')],
+  ] as const)('%s is refused and stores nothing', async (_name, body) => {
+    const { create, patch, storage, stored } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    expect(await patch(path, 0, body())).toMatchObject(tooLong)
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 0, complete: false })
+    expect((await patch(path, 0, Buffer.from('world'))).status).toBe(204)
+    expect(String(await stored(path))).toBe('world')
+  })
+
+  test('leaves its committed segments, and never a byte past the length', async () => {
+    const { create, patch, storage, stored, offsetOf } = startServer({ segmentBytes: 2 })
+    const path = await create({ 'Upload-Length': '5' })
+    const answer = await patch(path, 0, new Source().push('he', 'll', 'o', '!').end())
+    expect(answer).toMatchObject({ status: 413, headers: { 'Upload-Offset': '4' } })
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 4, complete: false })
+    expect(await offsetOf(path)).toBe(4)
+    expect((await patch(path, 4, Buffer.from('O'))).status).toBe(204)
+    expect(String(await stored(path))).toBe('hellO')
+  })
+
+  test('is not read on', async () => {
+    const { create, patch } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    const source = new Source().push('hello', '!', 'more', 'and more')
+    await patch(path, 0, source)
+    expect(source.pulls).toBe(2)
+    expect(source.returned).toBe(true)
+  })
+
+  test('is refused by the maximum where the length is not known', async () => {
+    const { create, patch, offsetOf } = startServer({ maxSize: 5 })
+    const path = await create({ 'Upload-Defer-Length': '1' })
+    expect((await patch(path, 0, new Source().push('hello', '!').end())).status).toBe(413)
+    expect(await offsetOf(path)).toBe(0)
+  })
+})
+
+describe('a body that breaks off', () => {
+  test('keeps all bytes that came before', async () => {
+    const { create, patch, stored, logger } = startServer()
+    const path = await create({ 'Upload-Length': '11' })
+    const answer = await patch(path, 0, new Source().push('hel', 'lo ').fail())
+    expect(answer).toMatchObject({ status: 400, headers: { 'Upload-Offset': '6' } })
+    expect(String(await stored(path))).toBe('hello ')
+    expect((await patch(path, 6, Buffer.from('world'))).status).toBe(204)
+    expect(String(await stored(path))).toBe('hello world')
+    expect(logger.errors).toEqual([])
+  })
+
+  test('right after the last byte does not complete the upload, which resumes', async () => {
+    const { create, patch, storage, stored } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    expect(await patch(path, 0, new Source().push('hello').fail())).toMatchObject({ headers: { 'Upload-Offset': '4' } })
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 4, complete: false })
+    expect(await patch(path, 4, new Source().push('o').end())).toMatchObject({ status: 204 })
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 5, complete: true })
+    expect(String(await stored(path))).toBe('hello')
+  })
+
+  test('right after the only missing byte leaves it missing', async () => {
+    const { create, patch, storage } = startServer()
+    const path = await create({ 'Upload-Length': '1' })
+    expect(await patch(path, 0, new Source().push('x').fail())).toMatchObject({ headers: { 'Upload-Offset': '0' } })
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 0, complete: false })
+  })
+
+  test('while a write is under way keeps the bytes of that write', async () => {
+    const gate = deferred()
+    const storage = hookedStorage({ write: (_chunks, write) => gate.promise.then(write) })
+    const { create, patch } = startServer({ storage })
+    const path = await create({ 'Upload-Length': String(4 * MIB) })
+    const done = patch(path, 0, new Source().push(pattern(MIB), pattern(1000)).fail())
+    await idle()
+    gate.resolve()
+    expect(await done).toMatchObject({ headers: { 'Upload-Offset': String(MIB + 1000) } })
+  })
+
+  test('at its first pull changes nothing', async () => {
+    const { create, patch, offsetOf } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    expect((await patch(path, 0, new Source().fail())).status).toBe(400)
+    expect(await offsetOf(path)).toBe(0)
+  })
+})
+
+describe('a storage that fails', () => {
+  test('a disk that fills up in the middle is answered by 507 with the offset that stands, and the upload resumes', async () => {
+    let full = false
+    const storage = hookedStorage({
+      write: async (_chunks, write) => {
+        if (full) throw errorWithCode('ENOSPC', 'ENOSPC: no space left on device, write /srv/uploads/secret')
+        await write()
+      },
+    })
+    const { create, patch, stored, offsetOf, logger } = startServer({ storage, segmentBytes: 5 })
+    const path = await create({ 'Upload-Length': '15' })
+    const source = new Source()
+    const done = patch(path, 0, source)
+    source.push('hello')
+    await source.hungry()
+    full = true
+    source.push(' world')
+    const answer = await done
+    expect(answer).toMatchObject({ status: 507, headers: { 'Upload-Offset': '5' } })
+    expect(String(answer.body)).not.toMatch(/ENOSPC|secret/)
+    expect(logger.errors).toMatchObject([{ code: 'ENOSPC' }])
+    expect(source.returned).toBe(true)
+    full = false
+    expect(await offsetOf(path)).toBe(5)
+    expect((await patch(path, 5, Buffer.from(' world, you'.slice(0, 10)))).status).toBe(204)
+    expect(String(await stored(path))).toBe('hello world, yo')
+  })
+
+  test.each(['ENOSPC', 'EDQUOT', 'SQLITE_FULL'])('a commit that fails with %s is answered by 507', async (code) => {
+    let failed = false
+    const storage = hookedStorage({
+      commit: async () => {
+        // As the combined storages do: a stage whose commit failed is of no more use.
+        if (failed) throw new Error('a commit of this stage failed')
+        failed = true
+        throw errorWithCode(code)
+      },
+    })
+    const { create, patch } = startServer({ storage, segmentBytes: 5 })
+    const path = await create({ 'Upload-Length': '11' })
+    expect((await patch(path, 0, new Source().push('hello', ' world').end())).status).toBe(507)
+    failed = false
+    expect((await patch(path, 0, Buffer.from('hello world'))).status).toBe(507)
+  })
+
+  test('the bytes before a failed write are kept', async () => {
+    let writes = 0
+    const storage = hookedStorage({
+      write: async (_chunks, write) => {
+        if (++writes === 3) throw errorWithCode('EIO')
+        await write()
+      },
+    })
+    const { create, patch, stored } = startServer({ storage })
+    const bytes = pattern(4 * MIB)
+    const path = await create({ 'Upload-Length': String(bytes.length) })
+    const answer = await patch(path, 0, inChunks(bytes, MIB))
+    expect(answer).toMatchObject({ status: 500, headers: { 'Upload-Offset': String(2 * MIB) } })
+    expect((await stored(path)).equals(bytes.subarray(0, 2 * MIB))).toBe(true)
+  })
+
+  test.each(['write', 'commit'] as const)(
+    'whatever a %s throws, the reader lets go of the body, the stage, and the claim',
+    async (method) => {
+      const closed = jest.fn()
+      const fail = async (): Promise<never> => Promise.reject(errorWithCode('EIO', 'EIO: /srv/uploads/secret'))
+      const { create, patch, logger, offsetOf } = startServer({
+        storage: hookedStorage({ [method]: fail, close: closed }),
+        segmentBytes: 1,
+      })
+      const path = await create({ 'Upload-Length': '11' })
+      const source = new Source().push('hello')
+      const answer = await patch(path, 0, source)
+      expect(answer.status).toBe(500)
+      expect(String(answer.body)).toBe('Internal server error\n')
+      expect(logger.errors).toMatchObject([{ code: 'EIO' }])
+      expect(source.returned).toBe(true)
+      expect(closed).toHaveBeenCalledTimes(1)
+      expect(await offsetOf(path)).toBe(0)
+    },
+  )
+
+  test('a stage that can not be opened is answered by 500, and the claim is free', async () => {
+    let broken = true
+    const inner = new MemoryStorage()
+    const openStage: typeof inner.openStage = (...args) => {
+      if (broken) throw errorWithCode('EMFILE')
+      return inner.openStage(...args)
+    }
+    const { create, patch } = startServer({ storage: overriding(inner, { openStage }) })
+    const path = await create({ 'Upload-Length': '5' })
+    const source = new Source()
+    expect((await patch(path, 0, source)).status).toBe(500)
+    expect(source.pulls).toBe(0)
+    broken = false
+    expect((await patch(path, 0, Buffer.from('hello'))).status).toBe(204)
+  })
+})
