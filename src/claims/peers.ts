@@ -10,6 +10,8 @@ import { join } from 'node:path'
 /** `sun_path` has 104 bytes on macOS and 108 on Linux; longer ones are cut off in silence. */
 const MAX_SOCKET_PATH_BYTES = 103
 const MAX_QUESTION_BYTES = 1024
+/** Longer than anybody would make a lease, in milliseconds. */
+const FORGET_AFTER_MS = 10 * 60_000
 
 /**
  * What a holder answers: `free`: it let go; `other`: it is at another offset and goes on; `dead`: nobody listens, the
@@ -126,7 +128,10 @@ export class Peers {
     })
   }
 
-  /** Removes the sockets of processes that were killed. Names are never used again, so nothing can be hit wrongly. */
+  /**
+   * Removes the sockets of processes that were killed. Names are never used again, so nothing can be hit wrongly; but
+   * until all leases of such a process have run out, its socket is the proof that it is dead.
+   */
   #forgetTheDead(folder: string): void {
     if (process.platform === 'win32') return
     for (const owner of listOwners(folder)) {
@@ -136,7 +141,8 @@ export class Peers {
       socket.unref()
       socket.on('connect', () => socket.destroy())
       socket.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ECONNREFUSED') rmSync(path, { force: true })
+        if (error.code !== 'ECONNREFUSED') return
+        setTimeout(() => rmSync(path, { force: true }), FORGET_AFTER_MS).unref()
       })
     }
   }
