@@ -65,6 +65,26 @@ export interface TusResponse {
   readonly error?: unknown
 }
 
+/** A request as handlers see it, from what {@link TusServer.handleRequest} was called with. */
+export function toRequest(
+  method: string,
+  path: string,
+  headers: RequestHeaders,
+  body: RequestBody | undefined,
+  options: HandleOptions,
+): TusRequest {
+  const normal = normalizeHeaders(headers)
+  return { method: methodOf(method, normal['x-http-method-override']), path, headers: normal, body, options }
+}
+
+/**
+ * The method that counts, in capitals.
+ * @param override - `X-HTTP-Method-Override` (https://tus.io/protocols/resumable-upload#x-http-method-override)
+ */
+export function methodOf(method: string, override: string | readonly string[] | undefined): string {
+  return (typeof override === 'string' ? override.trim() : method).toUpperCase()
+}
+
 /** Headers with names in lower case and single values; a header that came several times is a list. */
 export function normalizeHeaders(headers: RequestHeaders): Record<string, string | undefined> {
   const result: Record<string, string | undefined> = Object.create(null)

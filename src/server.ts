@@ -10,11 +10,12 @@ import { createUpload } from './handlers/post.js'
 import { type ErrorContext, resolveOptions, type TusServerOptions } from './options.js'
 import {
   type HandleOptions,
-  normalizeHeaders,
+  methodOf,
   type RequestBody,
   type RequestHeaders,
   type TusRequest,
   type TusResponse,
+  toRequest,
 } from './request.js'
 import { isUploadId, type Route, routeOf } from './route.js'
 
@@ -94,7 +95,7 @@ export class TusServer {
    */
   serves(method: string, path: string, headers: RequestHeaders = {}): boolean {
     const route = routeOf(path, this.basePath)
-    return route !== undefined && methodsOf(route).includes(overridden(method, headers['x-http-method-override']))
+    return route !== undefined && methodsOf(route).includes(methodOf(method, headers['x-http-method-override']))
   }
 
   /**
@@ -199,21 +200,6 @@ function quietly(report: () => unknown, onFailure: (failure: unknown) => void = 
   run()
     .catch(onFailure)
     .catch(() => {})
-}
-
-function toRequest(
-  method: string,
-  path: string,
-  headers: RequestHeaders,
-  body: RequestBody | undefined,
-  options: HandleOptions,
-): TusRequest {
-  const normal = normalizeHeaders(headers)
-  return { method: overridden(method, normal['x-http-method-override']), path, headers: normal, body, options }
-}
-
-function overridden(method: string, override: string | readonly string[] | undefined): string {
-  return (typeof override === 'string' ? override.trim() : method).toUpperCase()
 }
 
 function methodsOf(route: Route): readonly string[] {

@@ -74,7 +74,7 @@ describe.each(HOSTS)('$name', (host) => {
         const end = running.sockets.find(({ remotePort }) => remotePort === localPort)
         await connection.closed
         const outcome = { why, status, connection: answer.connection, version: answer['tus-resumable'] }
-        return { ...outcome, soon: performance.now() - begun < 4000, spared: Number(end?.bytesRead) <= MIB }
+        return { ...outcome, soon: performance.now() - begun < 8000, spared: Number(end?.bytesRead) <= MIB }
       }),
     )
     expect(outcomes).toEqual(
@@ -124,7 +124,7 @@ describe.each(HOSTS)('$name', (host) => {
       const answered = performance.now()
       connection.socket.end()
       await connection.closed
-      expect(performance.now() - answered).toBeLessThan(1000)
+      expect(performance.now() - answered).toBeLessThan(4000)
     })
   })
 

@@ -37,48 +37,68 @@ async function stall(
   return connection
 }
 
+/**
+ * Runs a scenario, which returns when somebody asked for an upload and when it was theirs. A machine that is busy with
+ * other things may spoil one attempt or another; what waits for a timer is late in all of them.
+ */
+async function expectPromptness(scenario: () => Promise<{ askedAtMs: number; answeredAtMs: number }>): Promise<void> {
+  let fastestMs = Number.POSITIVE_INFINITY
+  for (let attempt = 0; attempt < 10 && fastestMs >= 100; attempt++) {
+    const { askedAtMs, answeredAtMs } = await scenario()
+    fastestMs = Math.min(fastestMs, answeredAtMs - askedAtMs)
+  }
+  expect(fastestMs).toBeLessThan(100)
+}
+
 describe.each(HOSTS)('$name', (host) => {
   describe.each(FORMS)('a body that is %s and stalls', (form, middleware, framing) => {
     const bytes = pattern(40_000)
 
-    test.each([0, 1, 40_000])('after %i bytes: a HEAD gets the right offset, and the client goes on', async (size) => {
-      const app = await start(host, { middleware })
-      const path = await create(app.port, LENGTH)
-      const stalled = await stall(app, path, framing, bytes.subarray(0, size))
-      const asked = performance.now()
-      expect(await offsetOf(app.port, path)).toBe(size)
-      expect(performance.now() - asked).toBeLessThan(100)
-      await stalled.closed
-      expect(stalled.received).toBe('')
-      const whole = pattern(LENGTH)
-      expect((await patch(app.port, path, size, whole.subarray(size))).status).toBe(204)
-      expect((await storedBytes(app.storage, path)).equals(whole)).toBe(true)
-      expect(app.errors).toEqual([])
-    })
+    test.each([0, 1, 40_000])('after %i bytes: a HEAD gets the right offset, and the client goes on', async (size) =>
+      expectPromptness(async () => {
+        const app = await start(host, { middleware })
+        const path = await create(app.port, LENGTH)
+        const stalled = await stall(app, path, framing, bytes.subarray(0, size))
+        const askedAtMs = performance.now()
+        expect(await offsetOf(app.port, path)).toBe(size)
+        const answeredAtMs = performance.now()
+        await stalled.closed
+        expect(stalled.received).toBe('')
+        const whole = pattern(LENGTH)
+        expect((await patch(app.port, path, size, whole.subarray(size))).status).toBe(204)
+        expect((await storedBytes(app.storage, path)).equals(whole)).toBe(true)
+        expect(app.errors).toEqual([])
+        return { askedAtMs, answeredAtMs }
+      }),
+    )
 
-    test('gives way to a PATCH that goes on where it is', async () => {
-      const app = await start(host, { middleware })
-      const path = await create(app.port, LENGTH)
-      const stalled = await stall(app, path, framing, bytes)
-      // What is being gathered counts for nothing until it is there as a whole.
-      const position = form === 'gathered' ? 0 : bytes.length
-      const asked = performance.now()
-      expect((await patch(app.port, path, position, 'next')).headers['upload-offset']).toBe(String(position + 4))
-      expect(performance.now() - asked).toBeLessThan(100)
-      await stalled.closed
-      expect(String((await storedBytes(app.storage, path)).subarray(-4))).toBe('next')
-    })
+    test('gives way to a PATCH that goes on where it is', async () =>
+      expectPromptness(async () => {
+        const app = await start(host, { middleware })
+        const path = await create(app.port, LENGTH)
+        const stalled = await stall(app, path, framing, bytes)
+        // What is being gathered counts for nothing until it is there as a whole.
+        const position = form === 'gathered' ? 0 : bytes.length
+        const askedAtMs = performance.now()
+        expect((await patch(app.port, path, position, 'next')).headers['upload-offset']).toBe(String(position + 4))
+        const answeredAtMs = performance.now()
+        await stalled.closed
+        expect(String((await storedBytes(app.storage, path)).subarray(-4))).toBe('next')
+        return { askedAtMs, answeredAtMs }
+      }))
 
-    test('gives way to a DELETE', async () => {
-      const app = await start(host, { middleware })
-      const path = await create(app.port, LENGTH)
-      const stalled = await stall(app, path, framing, bytes)
-      const asked = performance.now()
-      expect((await send(app.port, { method: 'DELETE', path, headers: TUS })).status).toBe(204)
-      expect(performance.now() - asked).toBeLessThan(100)
-      await stalled.closed
-      expect((await send(app.port, { method: 'HEAD', path, headers: TUS })).status).toBe(404)
-    })
+    test('gives way to a DELETE', async () =>
+      expectPromptness(async () => {
+        const app = await start(host, { middleware })
+        const path = await create(app.port, LENGTH)
+        const stalled = await stall(app, path, framing, bytes)
+        const askedAtMs = performance.now()
+        expect((await send(app.port, { method: 'DELETE', path, headers: TUS })).status).toBe(204)
+        const answeredAtMs = performance.now()
+        await stalled.closed
+        expect((await send(app.port, { method: 'HEAD', path, headers: TUS })).status).toBe(404)
+        return { askedAtMs, answeredAtMs }
+      }))
 
     test('is not disturbed by a PATCH at another offset, which gets 409', async () => {
       const app = await start(host, { middleware })
