@@ -2,20 +2,20 @@
 
 import { MemoryBudget, Turns } from './admission.js'
 import { Claims } from './claims/claims.js'
+import { type Cors, createCors } from './cors.js'
 import type { Intake } from './handlers/receive-body.js'
 import type { ResolvedOptions } from './options.js'
 
 /** The version of the protocol. */
 export const TUS_VERSION = '1.0.0'
 
-/** The media type of a chunk. */
-export const CHUNK_TYPE = 'application/offset+octet-stream'
-
 /** The parts of a server that handlers work with. */
 export interface Core {
   readonly options: ResolvedOptions
   readonly claims: Claims
   readonly intake: Intake
+  /** `undefined` if the application sees to it. */
+  readonly cors: Cors | undefined
 }
 
 /** Puts the parts of a server together. */
@@ -23,6 +23,7 @@ export function createCore(options: ResolvedOptions, onError: (error: unknown) =
   const { storage, leaseMs, claimWaitMs, maxActiveBodies, memoryBudget, segmentBytes, segmentMs, now } = options
   return {
     options,
+    cors: options.cors ? createCors(options.cors) : undefined,
     claims: new Claims({ storage, leaseMs, waitMs: claimWaitMs, now, onError }),
     intake: {
       turns: new Turns(maxActiveBodies),

@@ -9,6 +9,10 @@
 export const ERRORS = {
   ERR_UNSUPPORTED_VERSION: { status: 412, message: 'Tus-Resumable must be 1.0.0' },
   ERR_METHOD_NOT_ALLOWED: { status: 405, message: 'Method not allowed here' },
+  ERR_UNAUTHORIZED: { status: 401, message: 'Authentication is required' },
+  ERR_FORBIDDEN: { status: 403, message: 'This is not allowed' },
+  ERR_UNPROCESSABLE: { status: 422, message: 'The upload is not accepted' },
+  ERR_TOO_MANY_REQUESTS: { status: 429, message: 'Too many requests' },
   ERR_NOT_FOUND: { status: 404, message: 'No such upload' },
   ERR_GONE: { status: 410, message: 'The upload is gone' },
   ERR_INVALID_LENGTH: { status: 400, message: 'Upload-Length must be a non-negative integer of at most 2^53-1' },
@@ -23,6 +27,12 @@ export const ERRORS = {
   ERR_OFFSET_MISMATCH: { status: 409, message: 'Upload-Offset is not the offset of the upload' },
   ERR_MAX_SIZE_EXCEEDED: { status: 413, message: 'The upload is larger than this server accepts' },
   ERR_BODY_TOO_LONG: { status: 413, message: 'The body runs past the length of the upload' },
+  ERR_INVALID_CHECKSUM: { status: 400, message: 'Upload-Checksum must be an algorithm and a Base64 digest' },
+  ERR_UNKNOWN_CHECKSUM_ALGORITHM: { status: 400, message: 'Upload-Checksum names an algorithm that is not offered' },
+  ERR_CHECKSUM_MISMATCH: { status: 460, message: 'The body does not match its checksum' },
+  ERR_EXISTS: { status: 409, message: 'An upload of this id or file name exists already' },
+  ERR_METADATA_TOO_LARGE: { status: 413, message: 'Upload-Metadata is larger than this server accepts' },
+  ERR_CHUNK_TOO_LARGE: { status: 413, message: 'The body is larger than this server accepts in one request' },
   ERR_BODY_INTERRUPTED: { status: 400, message: 'The body ended early; what arrived is stored' },
   ERR_BODY_CONSUMED: {
     status: 500,

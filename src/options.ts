@@ -1,5 +1,8 @@
 // The options of a server, and the form in which the rest of the code sees them.
 
+import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from './checksum.js'
+import type { CorsOptions } from './cors.js'
+import type { HookRequest, Hooks } from './hooks.js'
 import type { Storage } from './storage/storage.js'
 
 /** Where warnings and errors go. `console` and pino have this shape. */
@@ -23,7 +26,7 @@ export interface ErrorContext {
 export type Durability = 'completed' | 'committed' | 'none'
 
 /** Options of {@link TusServer}. */
-export interface TusServerOptions {
+export interface TusServerOptions extends Hooks {
   /** Where uploads live. */
   readonly storage: Storage
   /**
@@ -33,10 +36,59 @@ export interface TusServerOptions {
    */
   readonly basePath?: string
   /**
-   * The largest upload, in bytes. Larger ones are refused with 413 before their body is read.
+   * The largest upload, in bytes, or a function that says it for a request (`undefined`: no limit). Larger ones are
+   * refused with 413 before their body is read.
    * @default no limit
    */
-  readonly maxSize?: number
+  readonly maxSize?: MaxSize
+  /**
+   * The largest body of one request, in bytes. Larger ones are refused with 413, before they are read where they state
+   * their length.
+   * @default no limit
+   */
+  readonly maxChunkSize?: number
+  /**
+   * The longest `Upload-Metadata`, in bytes. Node itself refuses requests whose headers have more than 16 KiB in all.
+   * @default 8192
+   */
+  readonly maxMetadataSize?: number
+  /**
+   * The algorithms of the checksum extension. `[]` switches it off.
+   * @default sha1, sha256, sha512, md5, crc32
+   */
+  readonly checksumAlgorithms?: readonly ChecksumAlgorithm[]
+  /**
+   * Answers pages of other origins. Leave it off where the application sees to it, with the package `cors` for instance.
+   * @default false
+   */
+  readonly cors?: CorsOptions | false
+  /**
+   * Whether GET on a finished upload's URL sends its bytes, with ranges.
+   * @default false
+   */
+  readonly downloads?: boolean
+  /**
+   * When uploads expire. The storage must be able to find them (all of this package are).
+   * @default never
+   */
+  readonly expiration?: ExpirationOptions | false
+  /**
+   * Makes the ids of uploads: letters, digits, `-` and `_`, up to 200 of them. Ids must never come again.
+   * @default 128 random bits in hexadecimal
+   */
+  readonly generateId?: (request: HookRequest) => string | Promise<string>
+  /**
+   * Whether `Location` has scheme and host, as the adapter sees them: in Express `req.protocol` and `req.host`, so the
+   * setting `trust proxy` decides. Otherwise it is a path, right behind every proxy that keeps the path.
+   * @default false
+   */
+  readonly absoluteLocation?: boolean
+  /**
+   * What upload URLs begin with, where a proxy changes the path: `'https://cdn.example/up'`. Takes the place of the mount
+   * in `Location`.
+   * @default the mount that the client used
+   */
+  readonly publicUrl?: string
   /**
    * What must have reached the disk before an answer.
    * @default 'completed'
@@ -88,13 +140,50 @@ export interface TusServerOptions {
   readonly now?: () => number
 }
 
+/** When uploads expire. */
+export interface ExpirationOptions {
+  /** An unfinished upload expires so many milliseconds after its creation or its last chunk. */
+  readonly unfinishedAfterMs: number
+  /**
+   * A finished upload expires so many milliseconds after its last chunk.
+   * @default never
+   */
+  readonly finishedAfterMs?: number
+  /**
+   * How often expired uploads are looked for, in milliseconds. Several processes share the work: one of them does it.
+   * @default 60000
+   */
+  readonly sweepEveryMs?: number
+  /**
+   * For how long a request for an expired upload is answered by 410 instead of 404, in milliseconds.
+   * @default 604800000 (7 days)
+   */
+  readonly rememberMs?: number
+}
+
+/** The largest upload in bytes, or a function that says it for a request. */
+export type MaxSize = number | ((request: HookRequest) => number | undefined | Promise<number | undefined>)
+
+/** {@link ExpirationOptions} with all defaults filled in. */
+export interface ResolvedExpiration extends Required<Omit<ExpirationOptions, 'finishedAfterMs'>> {
+  readonly finishedAfterMs: number | undefined
+}
+
+type Unset = 'expiration' | 'maxSize' | 'maxChunkSize' | 'onError' | 'generateId' | 'publicUrl' | keyof Hooks
+
 /** Options with all defaults filled in. */
-export interface ResolvedOptions extends Required<Omit<TusServerOptions, 'maxSize' | 'onError'>> {
-  readonly maxSize: number | undefined
+export interface ResolvedOptions extends Required<Omit<TusServerOptions, Unset>> {
+  readonly maxSize: MaxSize | undefined
+  readonly maxChunkSize: number
+  readonly generateId: ((request: HookRequest) => string | Promise<string>) | undefined
+  readonly publicUrl: string | undefined
+  readonly expiration: ResolvedExpiration | undefined
+  readonly hooks: Hooks
   readonly onError: (error: unknown, context: ErrorContext | undefined) => void
 }
 
-const MIB = 1024 * 1024
+const KIB = 1024
+const MIB = 1024 * KIB
 
 /**
  * Fills in the defaults.
@@ -109,7 +198,17 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
   return {
     storage,
     basePath: resolveBasePath(basePath),
-    maxSize: maxSize === undefined ? undefined : natural('maxSize', maxSize, 0),
+    maxSize: maxSize === undefined || typeof maxSize === 'function' ? maxSize : natural('maxSize', maxSize, 0),
+    maxChunkSize: natural('maxChunkSize', options.maxChunkSize ?? Number.MAX_SAFE_INTEGER, 1),
+    maxMetadataSize: natural('maxMetadataSize', options.maxMetadataSize ?? 8 * KIB, 0),
+    checksumAlgorithms: resolveAlgorithms(options.checksumAlgorithms),
+    cors: options.cors ?? false,
+    downloads: options.downloads ?? false,
+    generateId: options.generateId,
+    absoluteLocation: options.absoluteLocation ?? false,
+    expiration: options.expiration ? resolveExpiration(options.expiration, storage) : undefined,
+    publicUrl: resolvePublicUrl(options.publicUrl),
+    hooks: pickHooks(options),
     durability,
     claimWaitMs: natural('claimWaitMs', options.claimWaitMs ?? 15_000, 0),
     leaseMs: natural('leaseMs', options.leaseMs ?? 10_000, 1),
@@ -121,6 +220,49 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     onError: options.onError ?? (() => {}),
     now: options.now ?? Date.now,
   }
+}
+
+function resolveExpiration(expiration: ExpirationOptions, storage: Storage): ResolvedExpiration {
+  if (storage.expired === undefined) throw new TypeError('TusServer: this storage can not find expired uploads')
+  const { unfinishedAfterMs, finishedAfterMs, sweepEveryMs = 60_000, rememberMs = 7 * 24 * 60 * 60_000 } = expiration
+  return {
+    unfinishedAfterMs: natural('expiration.unfinishedAfterMs', unfinishedAfterMs, 1),
+    finishedAfterMs: finishedAfterMs && natural('expiration.finishedAfterMs', finishedAfterMs, 1),
+    sweepEveryMs: natural('expiration.sweepEveryMs', sweepEveryMs, 1),
+    rememberMs: natural('expiration.rememberMs', rememberMs, 0),
+  }
+}
+
+const HOOKS = [
+  'onIncomingRequest',
+  'onUploadCreate',
+  'onChunkReceived',
+  'onBeforeTerminate',
+  'onUploadTerminate',
+] as const
+
+function pickHooks(options: TusServerOptions): Hooks {
+  const hooks: Partial<Record<keyof Hooks, unknown>> = {}
+  for (const name of HOOKS satisfies readonly (keyof Hooks)[]) {
+    const hook = options[name]
+    if (hook === undefined) continue
+    if (typeof hook !== 'function') throw new TypeError(`TusServer: ${name} must be a function`)
+    hooks[name] = hook
+  }
+  return hooks as Hooks
+}
+
+function resolveAlgorithms(names: readonly ChecksumAlgorithm[] = CHECKSUM_ALGORITHMS): readonly ChecksumAlgorithm[] {
+  for (const name of names) {
+    if (!CHECKSUM_ALGORITHMS.includes(name)) throw new TypeError(`TusServer: checksumAlgorithms: there is no ${name}`)
+  }
+  return names
+}
+
+function resolvePublicUrl(url: string | undefined): string | undefined {
+  if (url === undefined) return undefined
+  if (!URL.canParse(url, 'http://any')) throw new TypeError(`TusServer: publicUrl must be a URL or a path: ${url}`)
+  return url.replace(/\/+$/, '')
 }
 
 function resolveBasePath(basePath: string): string {

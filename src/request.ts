@@ -33,6 +33,8 @@ export interface HandleOptions {
    * @default the server's `basePath`
    */
   readonly baseUrl?: string | undefined
+  /** Scheme and host as the adapter sees them (`https://example.org`), for `absoluteLocation`. */
+  readonly origin?: string | undefined
   /** Aborted when the client is gone, so that nothing waits for a claim in vain. Read only where something waits. */
   readonly signal?: AbortSignal | undefined
   /** Trailers of the request, asked for after its body has ended. */

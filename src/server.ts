@@ -3,10 +3,12 @@
 import { type Core, createCore, TUS_VERSION } from './core.js'
 import { TusError, toTusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
+import { download } from './handlers/get.js'
 import { readOffset } from './handlers/head.js'
 import { describeServer } from './handlers/options.js'
 import { appendChunk } from './handlers/patch.js'
 import { createUpload } from './handlers/post.js'
+import { hookRequest, hookUpload } from './hooks.js'
 import { type ErrorContext, resolveOptions, type TusServerOptions } from './options.js'
 import {
   type HandleOptions,
@@ -18,10 +20,9 @@ import {
   toRequest,
 } from './request.js'
 import { isUploadId, type Route, routeOf } from './route.js'
+import { type CleanUpResult, Sweeper } from './sweeper.js'
 
-const VACUUM_STEP = 100
 const DEFAULT_CLOSE_MS = 5_000
-const STOP_AGAIN_MS = 50
 
 /** Options of {@link TusServer.close}. */
 export interface CloseOptions {
@@ -43,6 +44,7 @@ export class TusServer {
   /** The path below which this server routes, without a slash at the end. */
   readonly basePath: string
   readonly #core: Core
+  readonly #sweeper: Sweeper
   #running = 0
   #closing: Promise<void> | undefined
   #idle: (() => void) | undefined
@@ -55,8 +57,9 @@ export class TusServer {
     const resolved = resolveOptions(options)
     this.basePath = resolved.basePath
     this.#core = createCore(resolved, (error) => this.reportError(error))
+    this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
     // What a kill has left behind is tidied up beside the first requests; none of them depends on it.
-    setImmediate(() => this.#vacuum()).unref()
+    this.#sweeper.start()
   }
 
   /**
@@ -86,16 +89,17 @@ export class TusServer {
     if (--this.#running === 0) this.#idle?.()
     const always: Record<string, string> = { 'Tus-Resumable': TUS_VERSION }
     if (request.method === 'HEAD') always['Cache-Control'] = 'no-store'
-    return { ...response, headers: { ...always, ...response.headers } }
+    const cors = this.#core.cors && (await this.#core.cors(request))
+    return { ...response, headers: { ...always, ...cors, ...response.headers } }
   }
 
   /**
-   * Whether this server answers such a request; an adapter passes others on. `GET` is among the others: finished
-   * files are the application's to serve.
+   * Whether this server answers such a request; an adapter passes others on. `GET` is among the others unless
+   * `downloads` are on.
    */
   serves(method: string, path: string, headers: RequestHeaders = {}): boolean {
     const route = routeOf(path, this.basePath)
-    return route !== undefined && methodsOf(route).includes(methodOf(method, headers['x-http-method-override']))
+    return route !== undefined && this.#methodsOf(route).includes(methodOf(method, headers['x-http-method-override']))
   }
 
   /**
@@ -118,6 +122,15 @@ export class TusServer {
   }
 
   /**
+   * Removes expired uploads now, and what kills have left behind: for a cron job, or before a backup.
+   * @returns how much was done
+   * @throws what the storage throws
+   */
+  cleanUp(): Promise<CleanUpResult> {
+    return this.#sweeper.cleanUp()
+  }
+
+  /**
    * Ends: new requests are refused (503, HEAD 423), running ones are waited for and then stopped with what arrived
    * committed, timers end, the storage is closed. May be called twice.
    */
@@ -128,17 +141,13 @@ export class TusServer {
 
   async #close(timeoutMs: number): Promise<void> {
     if (this.#running > 0) {
-      let timer = setTimeout(() => stop(), timeoutMs)
-      // Again and again: a request may come to its claim only after all others were stopped.
-      const stop = (): void => {
-        this.#core.claims.stopAll()
-        timer = setTimeout(stop, STOP_AGAIN_MS)
-      }
+      const timer = setTimeout(() => this.#core.claims.stopAll(), timeoutMs)
       await new Promise<void>((resolve) => {
         this.#idle = resolve
       })
       clearTimeout(timer)
     }
+    await this.#sweeper.close()
     await this.#core.claims.close()
     await this.#core.options.storage.close()
   }
@@ -147,19 +156,37 @@ export class TusServer {
     const { method, path, headers } = request
     const route = routeOf(path, this.basePath)
     if (route === undefined) throw new TusError('ERR_NOT_FOUND')
-    if (!methodsOf(route).includes(method)) {
-      throw new TusError('ERR_METHOD_NOT_ALLOWED', { headers: { Allow: methodsOf(route).join(', ') } })
+    const methods = this.#methodsOf(route)
+    if (!methods.includes(method)) {
+      throw new TusError('ERR_METHOD_NOT_ALLOWED', { headers: { Allow: methods.join(', ') } })
     }
     if (method === 'OPTIONS') return describeServer(this.#core)
-    if (headers['tus-resumable'] !== TUS_VERSION) {
+    // A browser that follows a link says nothing of tus.
+    if (headers['tus-resumable'] !== TUS_VERSION && method !== 'GET') {
       throw new TusError('ERR_UNSUPPORTED_VERSION', { headers: { 'Tus-Version': TUS_VERSION } })
     }
     if (this.#closing !== undefined) throw new TusError('ERR_CLOSING', { headers: { 'Retry-After': '1' } })
+    if (route.kind === 'upload' && !isUploadId(route.id)) throw new TusError('ERR_NOT_FOUND')
+    await this.#authorize(request, route)
     if (route.kind === 'collection') return createUpload(this.#core, request)
-    if (!isUploadId(route.id)) throw new TusError('ERR_NOT_FOUND')
     if (method === 'HEAD') return readOffset(this.#core, request, route.id)
+    if (method === 'GET') return download(this.#core, request, route.id)
     if (method === 'PATCH') return appendChunk(this.#core, request, route.id)
     return terminate(this.#core, request, route.id)
+  }
+
+  async #authorize(request: TusRequest, route: Route): Promise<void> {
+    const { hooks, storage } = this.#core.options
+    if (hooks.onIncomingRequest === undefined) return
+    const upload = route.kind === 'upload' ? await storage.get(route.id) : undefined
+    await hooks.onIncomingRequest({ request: hookRequest(request), upload: upload && hookUpload(upload) })
+  }
+
+  #methodsOf(route: Route): readonly string[] {
+    if (route.kind === 'collection') return ['OPTIONS', 'POST']
+    const { downloads, storage } = this.#core.options
+    const methods = ['OPTIONS', 'HEAD', 'PATCH', 'DELETE']
+    return downloads && storage.read !== undefined ? [...methods, 'GET'] : methods
   }
 
   #errorResponse(thrown: unknown, { method, path, options }: TusRequest): TusResponse {
@@ -181,17 +208,6 @@ export class TusServer {
       ...(internal && { error: cause }),
     }
   }
-
-  async #vacuum(): Promise<void> {
-    const { storage } = this.#core.options
-    try {
-      while (this.#closing === undefined && (await storage.vacuum?.(VACUUM_STEP))?.more) {
-        await new Promise((resolve) => setImmediate(resolve).unref())
-      }
-    } catch (error) {
-      if (this.#closing === undefined) this.reportError(error)
-    }
-  }
 }
 
 /** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */
@@ -200,8 +216,4 @@ function quietly(report: () => unknown, onFailure: (failure: unknown) => void = 
   run()
     .catch(onFailure)
     .catch(() => {})
-}
-
-function methodsOf(route: Route): readonly string[] {
-  return route.kind === 'collection' ? ['OPTIONS', 'POST'] : ['OPTIONS', 'HEAD', 'PATCH', 'DELETE']
 }

@@ -20,6 +20,8 @@ export interface Upload {
   readonly offset: number
   /** `Upload-Metadata` as the client sent it; read it with {@link parseUploadMetadata}. */
   readonly metadata: string | undefined
+  /** What the application keeps with it; never sent to clients. Anything that JSON can hold. */
+  readonly attributes?: Readonly<Record<string, unknown>> | undefined
   /** When it was created, in milliseconds since the epoch. */
   readonly createdAtMs: number
   /** When it expires, in milliseconds since the epoch; `undefined` if it doesn't. */
@@ -30,5 +32,13 @@ export interface Upload {
   readonly holder: Holder | undefined
 }
 
+/** What is left of an upload that was removed, for as long as requests for it are answered by more than 404. */
+export interface Tombstone {
+  /** The status of the answer. */
+  readonly status: number
+  /** Until when, in milliseconds since the epoch. */
+  readonly untilMs: number
+}
+
 /** An upload that is to be created. */
-export type NewUpload = Pick<Upload, 'id' | 'name' | 'length' | 'metadata' | 'createdAtMs' | 'expiresAtMs'>
+export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'holder'>

@@ -70,7 +70,8 @@ describe('the answer', () => {
       headers: {
         'Tus-Resumable': '1.0.0',
         'Tus-Version': '1.0.0',
-        'Tus-Extension': 'creation,creation-with-upload,creation-defer-length,termination',
+        'Tus-Extension': 'creation,creation-with-upload,creation-defer-length,termination,checksum,checksum-trailer',
+        'Tus-Checksum-Algorithm': 'sha1,sha256,sha512,md5,crc32',
       },
       body: undefined,
     })
@@ -202,11 +203,11 @@ describe('a creation that fails after it has begun', () => {
     expect((await handle('POST', '/files', { ...CHUNK, 'Upload-Length': '5' }, Buffer.from('hello'))).status).toBe(507)
   })
 
-  test('because the id is taken is an error, and the other upload is left alone', async () => {
+  test('because the id is taken is refused, and the other upload is left alone', async () => {
     const storage = overriding(new MemoryStorage(), { create: () => 'exists' })
     const { handle, logger } = startServer({ storage })
-    expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(500)
-    expect(logger.errors.length).toBe(1)
+    expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(409)
+    expect(logger.errors.length).toBe(0)
   })
 })
 

@@ -1,7 +1,7 @@
 // Tiny projects that use the packed package, as ES modules and CommonJS, in JavaScript and TypeScript.
 // Nothing is downloaded: dependencies are linked from this repository, and only those that a consumer would have.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { pack, root, unpack } from '../support/pack.js'
@@ -18,11 +18,13 @@ afterAll(() => {
   rmSync(folder, { recursive: true, force: true })
 })
 
-/** Creates a project that has the package, its dependency, and the other packages named. */
+const { dependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { dependencies: object }
+
+/** Creates a project that has the package, its dependencies, and the other packages named. */
 function createProject(name: string, files: Record<string, string>, packages: readonly string[] = []): string {
   const project = join(folder, name)
   unpack(tarball, join(project, 'node_modules/resumable-upload'))
-  for (const dependency of ['raw-body', ...packages]) {
+  for (const dependency of [...Object.keys(dependencies), ...packages]) {
     const link = join(project, 'node_modules', dependency)
     mkdirSync(dirname(link), { recursive: true })
     symlinkSync(join(root, 'node_modules', dependency), link)

@@ -40,6 +40,6 @@ export type Step =
 export interface Case {
   /** MUST, SHOULD or MAY, the number of the rule in PROTOCOL.md, and the behaviour. */
   readonly title: string
-  readonly options?: Pick<TusServerOptions, 'maxSize'>
+  readonly options?: Pick<TusServerOptions, 'maxSize' | 'checksumAlgorithms' | 'cors'>
   readonly steps: readonly Step[]
 }

@@ -1,7 +1,9 @@
 // All protocol tests. An extension that is new adds its file here, and runs everywhere.
 
 import type { Case } from './case.js'
+import { checksum } from './checksum.js'
 import { versions } from './core-versions.js'
+import { cors } from './cors.js'
 import { creation } from './creation.js'
 import { creationDeferLength } from './creation-defer-length.js'
 import { creationWithUpload } from './creation-with-upload.js'
@@ -27,4 +29,6 @@ export const SUITES: ReadonlyArray<readonly [name: string, cases: readonly Case[
   ['creation-defer-length', creationDeferLength],
   ['Upload-Metadata', metadata],
   ['termination', termination],
+  ['checksum', checksum],
+  ['CORS', cors],
 ]

@@ -234,7 +234,7 @@ export class AsyncStorage implements Storage {
         ...upload,
         parts: [...upload.parts, ...parts],
         length: commit.length ?? upload.length,
-        expiresAtMs: commit.expiresAtMs ?? upload.expiresAtMs,
+        expiresAtMs: commit.expiresAtMs === undefined ? upload.expiresAtMs : (commit.expiresAtMs ?? undefined),
         complete: commit.complete ?? false,
         holder: commit.release ? undefined : upload.holder,
       }

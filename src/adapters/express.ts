@@ -6,6 +6,7 @@ import type { TusServer } from '../server.js'
 import { closeAfterAnswer } from './early-answer.js'
 import { warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, isStillComing } from './request-body.js'
+import { originOf } from './request-origin.js'
 import { type AdapterRequest, targetOf } from './request-target.js'
 import { sendResponse } from './send-response.js'
 
@@ -69,15 +70,19 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
 class RequestOptions implements HandleOptions {
   readonly context: unknown
   readonly baseUrl: string | undefined
-  readonly #req: IncomingMessage
+  readonly #req: AdapterRequest
   readonly #res: ServerResponse
   #controller: AbortController | undefined
 
-  constructor(req: IncomingMessage, res: ServerResponse, baseUrl: string | undefined) {
+  constructor(req: AdapterRequest, res: ServerResponse, baseUrl: string | undefined) {
     this.context = req
     this.baseUrl = baseUrl
     this.#req = req
     this.#res = res
+  }
+
+  get origin(): string | undefined {
+    return originOf(this.#req)
   }
 
   get signal(): AbortSignal {

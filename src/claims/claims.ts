@@ -67,6 +67,7 @@ export class Claims {
   readonly #slots = new Map<string, Slot>()
   readonly #peers: Peers
   #fences = 0
+  #ending = false
   #renewal: NodeJS.Timeout | undefined
 
   /** @param options - the storage, times */
@@ -76,6 +77,11 @@ export class Claims {
       onAsk: (id, offset, answer) => this.#answerPeer(id, offset, answer),
       onError: options.onError,
     })
+  }
+
+  /** The name under which this instance holds claims. */
+  get owner(): string {
+    return this.#peers.owner
   }
 
   /**
@@ -99,6 +105,7 @@ export class Claims {
       this.#renewal ??= setInterval(() => this.#renew(), this.#options.leaseMs / 3).unref()
       // Whoever waits already came later than this request, so it stands for what the client wants now.
       for (const waiter of [...slot.queue]) this.#ask(slot, waiter)
+      if (this.#ending) claim.stop(true)
       return claim
     } catch (error) {
       this.#leave(id, slot)
@@ -128,8 +135,9 @@ export class Claims {
     return this.#slots.get(id)?.claim?.position
   }
 
-  /** Asks all holders to let go, and refuses all who wait. */
+  /** Asks all holders to let go, those to come included, and refuses all who wait. */
   stopAll(): void {
+    this.#ending = true
     for (const slot of this.#slots.values()) {
       for (const waiter of slot.queue.splice(0)) waiter.refuse(this.#locked())
       slot.claim?.stop(true)
@@ -154,8 +162,9 @@ export class Claims {
   }
 
   #queueUp(slot: Slot, { offset, signal }: AskOptions): Promise<void> {
+    const abort = signal?.()
+    if (this.#ending || abort?.aborted) return Promise.reject(this.#locked())
     return new Promise((resolve, reject) => {
-      const abort = signal?.()
       const refuse = (error: TusError): void => {
         const index = slot.queue.indexOf(waiter)
         if (index !== -1) slot.queue.splice(index, 1)

@@ -1,20 +1,22 @@
 // DELETE: the termination extension.
 
 import type { Core } from '../core.js'
-import { TusError } from '../errors.js'
+import { hookRequest, hookUpload } from '../hooks.js'
 import type { TusRequest, TusResponse } from '../request.js'
+import { missing } from './missing.js'
+import { removeUpload } from './remove-upload.js'
 
 /**
  * Answers DELETE (https://tus.io/protocols/resumable-upload#termination): bytes and record are gone before the answer.
- * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`
+ * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, or what `onBeforeTerminate` throws
  */
 export async function terminate(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const claim = await core.claims.take(id, { signal: () => request.options.signal })
-  if (claim === undefined) throw new TusError('ERR_NOT_FOUND')
-  try {
-    if (!(await core.options.storage.remove(id, claim.fence))) throw new TusError('ERR_NOT_FOUND')
-  } finally {
-    await claim.release()
-  }
+  const { hooks } = core.options
+  const removed = await removeUpload(core, id, {
+    request: hookRequest(request),
+    before: (upload) => hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(upload) }),
+    signal: () => request.options.signal,
+  })
+  if (!removed) throw await missing(core, id)
   return { status: 204, headers: {}, body: undefined }
 }

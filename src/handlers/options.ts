@@ -4,19 +4,22 @@ import { type Core, TUS_VERSION } from '../core.js'
 import type { TusResponse } from '../request.js'
 
 /** The extensions that a server offers, derived from what it and its storage can do. */
-export function extensionsOf(_core: Core): readonly string[] {
-  return ['creation', 'creation-with-upload', 'creation-defer-length', 'termination']
+export function extensionsOf({ options }: Core): readonly string[] {
+  const checksums = options.checksumAlgorithms.length > 0 ? ['checksum', 'checksum-trailer'] : []
+  const expiration = options.expiration === undefined ? [] : ['expiration']
+  return ['creation', 'creation-with-upload', 'creation-defer-length', 'termination', ...checksums, ...expiration]
 }
 
 /** Answers OPTIONS (https://tus.io/protocols/resumable-upload#options). */
 export function describeServer(core: Core): TusResponse {
-  const { maxSize } = core.options
+  const { maxSize, checksumAlgorithms } = core.options
   return {
     status: 204,
     headers: {
       'Tus-Version': TUS_VERSION,
       'Tus-Extension': extensionsOf(core).join(','),
-      ...(maxSize === undefined ? {} : { 'Tus-Max-Size': String(maxSize) }),
+      ...(typeof maxSize === 'number' && { 'Tus-Max-Size': String(maxSize) }),
+      ...(checksumAlgorithms.length > 0 && { 'Tus-Checksum-Algorithm': checksumAlgorithms.join(',') }),
     },
     body: undefined,
   }

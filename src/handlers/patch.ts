@@ -1,11 +1,15 @@
 // PATCH: appends a chunk to an upload.
 
-import { CHUNK_TYPE, type Core } from '../core.js'
+import { checksumOf } from '../checksum.js'
+import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
-import { parseContentLength, parseInteger } from '../headers/integer.js'
+import { parseInteger } from '../headers/integer.js'
+import { isChunkType } from '../headers/media-type.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import type { Upload } from '../upload.js'
-import { storeBody } from './store-body.js'
+import { checkBodyLength, maxSizeFor } from './limits.js'
+import { isExpired, missing } from './missing.js'
+import { type Stored, storeBody, storedHeaders } from './store-body.js'
 
 const EMPTY = new Uint8Array(0)
 
@@ -14,8 +18,7 @@ interface Patch {
   readonly offset: number
   /** The length of the upload, where this PATCH brings it. */
   readonly declared: number | undefined
-  readonly bodyLength: number | undefined
-  readonly hasBody: boolean
+  readonly maxSize: number | undefined
 }
 
 /**
@@ -23,59 +26,56 @@ interface Patch {
  * @throws TusError for everything that the protocol refuses, before any of the body is read
  */
 export async function appendChunk(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const patch = readPatch(request)
   const { claims, options } = core
+  const { offset, declared } = readPatch(request)
+  const patch: Patch = { offset, declared, maxSize: await maxSizeFor(core, request) }
   const before = await options.storage.get(id)
-  if (before === undefined) throw new TusError('ERR_NOT_FOUND')
+  if (before === undefined || isExpired(core, before)) throw await missing(core, id, before)
   const position = claims.positionOf(id) ?? before.offset
   // A holder in another process may be further than its last commit, so a higher offset than ours is left to the claim.
-  if (patch.offset < position || (patch.offset > position && before.holder === undefined)) mismatch()
-  const length = checkPatch(core, patch, before)
-  if (before.complete && !patch.hasBody) return done(patch.offset)
+  if (offset < position || (offset > position && before.holder === undefined)) mismatch()
+  checkPatch(core, request, patch, before)
+  const checksum = checksumOf(request, options.checksumAlgorithms)
+  if (before.complete && !hasBody(request)) return done(before)
 
-  const claim = await claims.take(id, { offset: patch.offset, signal: () => request.options.signal })
+  const claim = await claims.take(id, { offset, signal: () => request.options.signal })
   if (claim === undefined) throw new TusError('ERR_NOT_FOUND')
   try {
-    if (claim.upload.offset !== patch.offset) mismatch()
-    checkPatch(core, patch, claim.upload)
+    if (claim.upload.offset !== offset) mismatch()
+    // Another request may have brought the length meanwhile.
+    checkPatch(core, request, patch, claim.upload)
   } catch (error) {
     await claim.release()
     throw error
   }
-  return done(await storeBody(core, claim, { body: request.body ?? EMPTY, length: length ?? claim.upload.length }))
+  const length = claim.upload.length ?? declared
+  const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
+  return done(await storeBody(core, request, claim, chunk))
 }
 
-function readPatch(request: TusRequest): Patch {
-  const { headers } = request
-  if (headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== CHUNK_TYPE) {
-    throw new TusError('ERR_INVALID_CONTENT_TYPE')
-  }
+function readPatch({ headers }: TusRequest): { offset: number; declared: number | undefined } {
+  if (!isChunkType(headers['content-type'])) throw new TusError('ERR_INVALID_CONTENT_TYPE')
   const offset = parseInteger(headers['upload-offset'])
   if (offset === undefined) throw new TusError('ERR_INVALID_OFFSET')
   const declared = parseInteger(headers['upload-length'])
   if (declared === undefined && headers['upload-length'] !== undefined) throw new TusError('ERR_INVALID_LENGTH')
-  return { offset, declared, bodyLength: parseContentLength(headers['content-length']), hasBody: hasBody(request) }
+  return { offset, declared }
 }
 
-/** What can refuse a PATCH whose offset is right. Returns the length of the upload, if it is known with this PATCH. */
-function checkPatch(core: Core, { offset, declared, bodyLength }: Patch, upload: Upload): number | undefined {
-  const { maxSize = Number.MAX_SAFE_INTEGER } = core.options
+/** What can refuse a PATCH whose offset is right. */
+function checkPatch(core: Core, request: TusRequest, { offset, declared, maxSize }: Patch, upload: Upload): void {
   if (declared !== undefined) {
     if (upload.length !== undefined && upload.length !== declared) throw new TusError('ERR_LENGTH_CHANGED')
     if (declared < offset) throw new TusError('ERR_LENGTH_BELOW_OFFSET')
-    if (declared > maxSize) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
+    if (declared > (maxSize ?? declared)) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
   }
-  const length = upload.length ?? declared
-  if (bodyLength !== undefined && offset + bodyLength > (length ?? maxSize)) {
-    throw new TusError(length === undefined ? 'ERR_MAX_SIZE_EXCEEDED' : 'ERR_BODY_TOO_LONG')
-  }
-  return length
+  checkBodyLength(core, request, { offset, length: upload.length ?? declared, maxSize })
 }
 
 function mismatch(): never {
   throw new TusError('ERR_OFFSET_MISMATCH')
 }
 
-function done(offset: number): TusResponse {
-  return { status: 204, headers: { 'Upload-Offset': String(offset) }, body: undefined }
+function done(stored: Stored): TusResponse {
+  return { status: 204, headers: storedHeaders(stored), body: undefined }
 }

@@ -31,8 +31,10 @@ export interface Reception {
   readonly claim: Claim
   /** The most bytes that the body may have. */
   readonly limit: number
-  /** Commits up to an offset in the middle of the body. */
-  readonly commitSegment: (to: number) => Promise<void>
+  /** Sees every chunk, before it is stored. */
+  readonly inspect: ((chunk: Uint8Array) => void) | undefined
+  /** Commits up to an offset in the middle of the body; `undefined` if it may only be committed as a whole. */
+  readonly commitSegment: ((to: number) => Promise<void>) | undefined
 }
 
 /**
@@ -182,6 +184,7 @@ class Receiver {
 
   #add(chunk: Uint8Array): void {
     if (chunk.length === 0) return
+    this.#reception.inspect?.(chunk)
     this.#batch.push(chunk)
     this.#batchBytes += chunk.length
   }
@@ -221,11 +224,13 @@ class Receiver {
   }
 
   async #commit(): Promise<void> {
+    const { commitSegment } = this.#reception
+    if (commitSegment === undefined) return
     await this.#flush()
     // What completes the upload waits for the end of the body: there may be a byte too many.
     if (this.#staged - this.#start >= this.#reception.limit) return
     try {
-      await this.#reception.commitSegment(this.#staged)
+      await commitSegment(this.#staged)
     } catch (error) {
       throw new StorageFailure(error)
     }

@@ -1,10 +1,13 @@
 // Stores the body of a PATCH, or of a POST that creates and uploads at once: from an open claim to a commit.
 
+import type { ChecksumCheck } from '../checksum.js'
 import type { Claim } from '../claims/claims.js'
 import type { Core } from '../core.js'
 import { TusError, toTusError } from '../errors.js'
-import type { RequestBody } from '../request.js'
+import { hookRequest, hookUpload } from '../hooks.js'
+import type { RequestBody, TusRequest } from '../request.js'
 import type { Commit, CommitResult, Stage } from '../storage/storage.js'
+import { expiryHeader, expiryOf } from './expiry.js'
 import { type Received, receiveBody } from './receive-body.js'
 
 /** A chunk, and what is known of the upload it belongs to. */
@@ -12,60 +15,146 @@ export interface Chunk {
   readonly body: RequestBody
   /** The length of the whole upload in bytes, if known by now. */
   readonly length: number | undefined
+  /** The largest upload that the request may make, in bytes. */
+  readonly maxSize: number | undefined
+  /** Its checksum, if it has one: then it is kept as a whole or not at all. */
+  readonly checksum: ChecksumCheck | undefined
+}
+
+/** What a chunk has led to. */
+export interface Stored {
+  /** The new offset in bytes. */
+  readonly offset: number
+  /** When the upload expires now, in milliseconds since the epoch. */
+  readonly expiresAtMs: number | undefined
+}
+
+/** What the answer to a chunk says. */
+export function storedHeaders({ offset, expiresAtMs }: Stored): Record<string, string> {
+  return { 'Upload-Offset': String(offset), ...expiryHeader(expiresAtMs) }
 }
 
 /**
  * Receives a chunk under a claim, commits it, and gives the claim back.
- * @returns the new offset
+ * @returns the new offset, and the new time of expiry
  * @throws TusError with `Upload-Offset` if not all was stored: `ERR_BODY_TOO_LONG`, `ERR_BODY_INTERRUPTED`,
- * `ERR_STOPPED`, `ERR_DISK_FULL`, …
+ * `ERR_STOPPED`, `ERR_CHECKSUM_MISMATCH`, `ERR_DISK_FULL`, …; what `onChunkReceived` throws, after the upload was removed
  */
-export async function storeBody(core: Core, claim: Claim, chunk: Chunk): Promise<number> {
-  const { storage } = core.options
+export async function storeBody(core: Core, request: TusRequest, claim: Claim, chunk: Chunk): Promise<Stored> {
+  const { storage, hooks } = core.options
+  const { id } = claim.upload
+  const verdict = new Verdict(core, request, claim)
   try {
-    const stage = await storage.openStage(claim.upload.id, claim.fence, claim.upload.offset)
+    const stage = await storage.openStage(id, claim.fence, claim.upload.offset)
     try {
-      return await receiveInto(core, stage, claim, chunk)
+      return await receiveInto(core, stage, claim, chunk, verdict)
     } finally {
       await stage.close()
     }
+  } catch (error) {
+    if (verdict.refusal === undefined) throw error
+    await storage.remove(id, claim.fence)
+    await claim.release()
+    await hooks.onUploadTerminate?.({ request: hookRequest(request), upload: hookUpload(claim.upload) })
+    throw verdict.refusal
   } finally {
     await claim.release()
   }
 }
 
-async function receiveInto(core: Core, stage: Stage, claim: Claim, { body, length }: Chunk): Promise<number> {
-  const { maxSize, durability } = core.options
+async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk, verdict: Verdict): Promise<Stored> {
+  const { durability, maxChunkSize } = core.options
   const { upload } = claim
+  const { body, length, checksum, maxSize = Number.MAX_SAFE_INTEGER } = chunk
   const declared = length === upload.length ? undefined : length
   const durable = durability === 'committed'
   let committed = upload.offset
+  let { expiresAtMs } = upload
   const commit = async (to: number, rest: Partial<Commit>): Promise<void> => {
-    requireOk(await stage.commit({ to, length: declared, durable, ...rest }))
+    const expiry = expiryOf(core, rest.complete ?? false)
+    requireOk(await stage.commit({ to, length: declared, expiresAtMs: expiry, durable, ...rest }))
     committed = to
+    expiresAtMs = expiry ?? undefined
+    await verdict.ask(to, rest.complete ?? false, length)
   }
-  const limit = (length ?? maxSize ?? Number.MAX_SAFE_INTEGER) - upload.offset
-  const received = await receiveBody(core.intake, { body, stage, claim, limit, commitSegment: (to) => commit(to, {}) })
+  const received = await receiveBody(core.intake, {
+    body,
+    stage,
+    claim,
+    limit: Math.min((length ?? maxSize) - upload.offset, maxChunkSize),
+    inspect: checksum && ((bytes) => checksum.update(bytes)),
+    commitSegment: checksum ? undefined : (to) => commit(to, {}),
+  })
 
-  if (received.ending === 'too-long') {
+  const refusal = refusalOf(core, received, chunk, claim)
+  if (refusal !== undefined) {
     await stage.discard()
-    const code = length === undefined ? 'ERR_MAX_SIZE_EXCEEDED' : 'ERR_BODY_TOO_LONG'
-    throw new TusError(code, { headers: { 'Upload-Offset': String(committed) } })
+    throw withOffset(refusal, committed)
   }
   const complete = received.ending === 'complete' && received.staged === length
   const to = complete || received.staged !== length ? received.staged : withoutLastByte(received.staged, committed)
+  // A claim that a hook may still want to remove the upload under is given back after it.
+  const release = !verdict.isAsked
   try {
     if (complete && !upload.complete) {
-      await commit(to, { complete, durable: durability !== 'none', release: true })
+      await commit(to, { complete, durable: durability !== 'none', release })
     } else if (to > committed || (declared !== undefined && to !== length)) {
-      await commit(to, { release: true })
+      await commit(to, { release })
     }
   } catch (error) {
     // After a failure of the storage, another one says nothing new.
     if (received.ending !== 'failed' || error instanceof TusError) throw error
   }
-  if (received.ending !== 'complete') throw failure(received, committed)
-  return committed
+  if (received.ending !== 'complete') throw withOffset(failureOf(received), committed)
+  return { offset: committed, expiresAtMs }
+}
+
+/** Asks the application after each commit whether the upload may go on. */
+class Verdict {
+  /** Why it may not. */
+  refusal: TusError | undefined
+  readonly #core: Core
+  readonly #request: TusRequest
+  readonly #claim: Claim
+
+  constructor(core: Core, request: TusRequest, claim: Claim) {
+    this.#core = core
+    this.#request = request
+    this.#claim = claim
+  }
+
+  get isAsked(): boolean {
+    return this.#core.options.hooks.onChunkReceived !== undefined
+  }
+
+  async ask(offset: number, complete: boolean, length: number | undefined): Promise<void> {
+    const { hooks } = this.#core.options
+    if (hooks.onChunkReceived === undefined) return
+    const upload = hookUpload({ ...this.#claim.upload, offset, complete, length })
+    try {
+      await hooks.onChunkReceived({ request: hookRequest(this.#request), upload })
+    } catch (error) {
+      if (error instanceof TusError) this.refusal = error
+      throw error
+    }
+  }
+}
+
+/** Why nothing of a body may be kept, if so. */
+function refusalOf(core: Core, received: Received, { length, checksum }: Chunk, claim: Claim): TusError | undefined {
+  if (received.ending === 'too-long') {
+    const { maxChunkSize } = core.options
+    if (claim.position - claim.upload.offset > maxChunkSize) return new TusError('ERR_CHUNK_TOO_LARGE')
+    return new TusError(length === undefined ? 'ERR_MAX_SIZE_EXCEEDED' : 'ERR_BODY_TOO_LONG')
+  }
+  if (checksum === undefined) return undefined
+  if (received.ending !== 'complete') return failureOf(received)
+  try {
+    checksum.verify()
+    return undefined
+  } catch (error) {
+    return toTusError(error)
+  }
 }
 
 /**
@@ -83,13 +172,15 @@ function requireOk(result: CommitResult): void {
   if (result === 'gone') throw new TusError('ERR_NOT_FOUND')
 }
 
-function failure({ ending, cause }: Received, committed: number): TusError {
-  const headers = { 'Upload-Offset': String(committed) }
-  if (ending === 'stopped') return new TusError('ERR_STOPPED', { headers })
+function failureOf({ ending, cause }: Received): TusError {
+  if (ending === 'stopped') return new TusError('ERR_STOPPED')
   // An adapter says by a TusError that the body was not there to be read.
-  if (ending === 'interrupted' && !(cause instanceof TusError)) {
-    return new TusError('ERR_BODY_INTERRUPTED', { headers, cause })
-  }
-  const error = toTusError(cause)
-  return new TusError(error.code, { headers: { ...error.headers, ...headers }, cause })
+  if (ending === 'interrupted' && !(cause instanceof TusError)) return new TusError('ERR_BODY_INTERRUPTED', { cause })
+  return toTusError(cause)
+}
+
+/** The error with the offset that stands, so that the client knows what is stored. */
+function withOffset(error: TusError, committed: number): TusError {
+  const headers = { ...error.headers, 'Upload-Offset': String(committed) }
+  return new TusError(error.code, { message: error.message, headers, cause: error.cause ?? error })
 }

@@ -1,12 +1,13 @@
 // A storage made of records and blobs: what must happen in which order so that a kill at any moment is harmless.
 
-import type { NewUpload, Upload } from '../upload.js'
+import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import { CombinedStage } from './combined-stage.js'
 import type { Blobs, Records, StoredUpload } from './parts.js'
 import { blobOwner, readPieces } from './pieces.js'
 import type { Awaitable, ClaimRequest, ClaimResult, Stage, Storage } from './storage.js'
 
-const VACUUM_LEASE_MS = 30_000
+/** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
+const VACUUM_LEASE_MS = 2_000
 
 /**
  * A storage made of a half that keeps records and a half that keeps bytes.
@@ -60,8 +61,8 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.remove} */
-  async remove(id: string, fence: number): Promise<boolean> {
-    const upload = await this.#records.bury(id, fence)
+  async remove(id: string, fence: number, tombstone?: Tombstone): Promise<boolean> {
+    const upload = await this.#records.bury(id, fence, tombstone)
     if (upload === undefined) return false
     await this.#finishRemoval(upload)
     return true
@@ -80,9 +81,25 @@ export class CombinedStorage implements Storage {
     }
   }
 
+  /** {@inheritDoc Storage.tombstone} */
+  tombstone(id: string): Awaitable<Tombstone | undefined> {
+    return this.#records.tombstone(id)
+  }
+
+  /** {@inheritDoc Storage.expired} */
+  expired(beforeMs: number, limit: number): Awaitable<readonly string[]> {
+    return this.#records.expired(beforeMs, limit)
+  }
+
+  /** {@inheritDoc Storage.lease} */
+  lease(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean> {
+    return this.#records.lease(name, request)
+  }
+
   /** {@inheritDoc Storage.vacuum} */
   async vacuum(limit: number): Promise<{ more: boolean }> {
     for (const upload of await this.#records.buried(limit)) await this.#finishRemoval(upload)
+    await this.#records.dropTombstones(limit)
     const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
     this.#listing = undefined

@@ -1,6 +1,6 @@
 // Uploads in memory, for tests and small things. Nothing survives the process.
 
-import type { NewUpload } from '../upload.js'
+import type { NewUpload, Tombstone } from '../upload.js'
 import { CombinedStorage } from './combined-storage.js'
 import {
   type Blobs,
@@ -39,6 +39,8 @@ class MemoryRecords implements Records {
   readonly #now: () => number
   readonly #entries = new Map<string, Entry>()
   readonly #names = new Set<string>()
+  readonly #tombstones = new Map<string, Tombstone>()
+  readonly #leases = new Map<string, { owner: string; untilMs: number }>()
 
   constructor(now: () => number) {
     this.#now = now
@@ -48,7 +50,16 @@ class MemoryRecords implements Records {
     if (this.#entries.has(upload.id) || this.#names.has(upload.name)) return 'exists'
     // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
     const fence = this.#now()
-    const record = { ...upload, offset: 0, complete: false, holder: undefined, fence, pieces: firstPieces(upload.id) }
+    const { attributes } = upload
+    const record = {
+      ...upload,
+      attributes,
+      offset: 0,
+      complete: false,
+      holder: undefined,
+      fence,
+      pieces: firstPieces(upload.id),
+    }
     this.#entries.set(upload.id, { upload: record, buried: false })
     this.#names.add(upload.name)
     return 'created'
@@ -94,7 +105,7 @@ class MemoryRecords implements Records {
       ...upload,
       offset: commit.to,
       length: commit.length ?? upload.length,
-      expiresAtMs: commit.expiresAtMs ?? upload.expiresAtMs,
+      expiresAtMs: commit.expiresAtMs === undefined ? upload.expiresAtMs : (commit.expiresAtMs ?? undefined),
       complete: commit.complete,
       holder: commit.release ? undefined : upload.holder,
       pieces: commit.pieces ?? upload.pieces,
@@ -102,9 +113,10 @@ class MemoryRecords implements Records {
     return 'ok'
   }
 
-  bury(id: string, fence: number): StoredUpload | undefined {
+  bury(id: string, fence: number, tombstone: Tombstone | undefined): StoredUpload | undefined {
     const entry = this.#held(id, fence)
     if (entry === undefined) return undefined
+    if (tombstone !== undefined) this.#tombstones.set(id, tombstone)
     entry.buried = true
     return entry.upload
   }
@@ -119,6 +131,32 @@ class MemoryRecords implements Records {
   buried(): readonly StoredUpload[] {
     // Nothing comes between burying and forgetting here but an error of this class itself.
     return []
+  }
+
+  tombstone(id: string): Tombstone | undefined {
+    const tombstone = this.#tombstones.get(id)
+    return tombstone !== undefined && tombstone.untilMs > this.#now() ? tombstone : undefined
+  }
+
+  dropTombstones(): void {
+    for (const [id, { untilMs }] of this.#tombstones) if (untilMs <= this.#now()) this.#tombstones.delete(id)
+  }
+
+  expired(beforeMs: number, limit: number): readonly string[] {
+    const due: Array<{ id: string; atMs: number }> = []
+    for (const { upload, buried } of this.#entries.values()) {
+      const { id, expiresAtMs } = upload
+      if (!buried && expiresAtMs !== undefined && expiresAtMs <= beforeMs) due.push({ id, atMs: expiresAtMs })
+    }
+    due.sort((one, other) => one.atMs - other.atMs)
+    return due.slice(0, limit).map(({ id }) => id)
+  }
+
+  lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
+    const lease = this.#leases.get(name)
+    if (lease !== undefined && lease.owner !== owner && lease.untilMs > this.#now()) return false
+    this.#leases.set(name, { owner, untilMs: this.#now() + ttlMs })
+    return true
   }
 
   async sync(): Promise<void> {}

@@ -46,7 +46,7 @@ export function offload(
     create: (upload) => call('create', upload),
     get: (id) => call('get', id),
     openStage: (id, fence, from) => openStage(link, id, fence, from),
-    remove: (id, fence) => call('remove', id, fence),
+    remove: (id, fence, tombstone) => call('remove', id, fence, tombstone),
     close: () => {
       closed ??= call<void>('close').finally(() => link.end())
       return closed
@@ -55,6 +55,9 @@ export function offload(
     ...(can('renew') && { renew: (id, fence, ttlMs) => call('renew', id, fence, ttlMs) }),
     ...(can('release') && { release: (id, fence) => call('release', id, fence) }),
     ...(can('read') && { read: (id, start, end) => link.read([id, start, end]) }),
+    ...(can('tombstone') && { tombstone: (id) => call('tombstone', id) }),
+    ...(can('expired') && { expired: (beforeMs, limit) => call('expired', beforeMs, limit) }),
+    ...(can('lease') && { lease: (name, request) => call('lease', name, request) }),
     ...(can('vacuum') && { vacuum: (limit) => call('vacuum', limit) }),
     ...(segments && { segments }),
     ...(meetingPoint !== undefined && { meetingPoint }),

@@ -1,6 +1,6 @@
 // The two halves that a storage can be combined of: records and bytes, which know nothing of each other.
 
-import type { NewUpload, Upload } from '../upload.js'
+import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import type { Awaitable, ClaimRequest, ClaimResult, CommitResult } from './storage.js'
 
 /**
@@ -28,7 +28,7 @@ export interface RecordCommit {
   readonly from: number
   readonly to: number
   readonly length: number | undefined
-  readonly expiresAtMs: number | undefined
+  readonly expiresAtMs: number | null | undefined
   readonly complete: boolean
   readonly release: boolean
   /** The new list of pieces, where it changes. */
@@ -50,11 +50,19 @@ export interface Records {
   /** One transaction: compare-and-swap on fence and offset. A complete upload never changes again: `moved`. */
   commit(id: string, fence: number, commit: RecordCommit): Awaitable<CommitResult>
   /** Marks the record as removed, so that nobody sees it any more; its blobs go next. `undefined`: fenced or gone. */
-  bury(id: string, fence: number): Awaitable<StoredUpload | undefined>
+  bury(id: string, fence: number, tombstone: Tombstone | undefined): Awaitable<StoredUpload | undefined>
   /** Drops a record that was buried, after its blobs. */
   forget(id: string): Awaitable<void>
   /** Records that were buried and not forgotten: a kill came in between. */
   buried(limit: number): Awaitable<readonly StoredUpload[]>
+  /** What was kept of a record that was buried. */
+  tombstone(id: string): Awaitable<Tombstone | undefined>
+  /** Drops tombstones whose time is over. */
+  dropTombstones(limit: number): Awaitable<void>
+  /** The ids of uploads whose time of expiry has come, the earliest first. */
+  expired(beforeMs: number, limit: number): Awaitable<readonly string[]>
+  /** Takes or prolongs a right that one at a time has. */
+  lease(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean>
   /** Settles when all that was written before has reached the disk. */
   sync(): Awaitable<void>
   close(): Awaitable<void>

@@ -1,6 +1,6 @@
 // What the server asks of a place where uploads live: their records and their bytes.
 
-import type { Holder, NewUpload, Upload } from '../upload.js'
+import type { Holder, NewUpload, Tombstone, Upload } from '../upload.js'
 
 /** A value, or a promise of it: a synchronous backend returns values, an asynchronous one promises. */
 export type Awaitable<T> = T | Promise<T>
@@ -24,8 +24,8 @@ export interface Commit {
   readonly to: number
   /** The length of the whole upload in bytes, when it became known with this chunk. */
   readonly length?: number | undefined
-  /** The new time of expiry, in milliseconds since the epoch. */
-  readonly expiresAtMs?: number | undefined
+  /** The new time of expiry, in milliseconds since the epoch; `null`: none any more; `undefined`: as before. */
+  readonly expiresAtMs?: number | null | undefined
   /** Whether the upload is complete with it. */
   readonly complete?: boolean | undefined
   /** Whether bytes and record must have reached the disk before the commit settles. */
@@ -87,8 +87,11 @@ export interface Storage {
    * @param from - the offset at which the bytes begin; equal to the committed one, or the commit will say `moved`
    */
   openStage(id: string, fence: number, from: number): Awaitable<Stage>
-  /** Removes an upload, bytes and record. `false` if the claim is not (or no longer) this one, or it is gone. */
-  remove(id: string, fence: number): Awaitable<boolean>
+  /**
+   * Removes an upload, bytes and record. `false` if the claim is not (or no longer) this one, or it is gone.
+   * @param tombstone - what is to be kept of it, where the storage can
+   */
+  remove(id: string, fence: number, tombstone?: Tombstone): Awaitable<boolean>
   /** Frees everything. Nothing is called afterwards. */
   close(): Awaitable<void>
 
@@ -108,6 +111,12 @@ export interface Storage {
   readonly meetingPoint?: string | undefined
   /** Reads committed bytes, `end` not included. */
   read?(id: string, start: number, end: number): AsyncIterable<Uint8Array>
+  /** What is left of an upload that was removed. */
+  tombstone?(id: string): Awaitable<Tombstone | undefined>
+  /** Uploads whose time of expiry has come, the earliest first. */
+  expired?(beforeMs: number, limit: number): Awaitable<readonly string[]>
+  /** Takes or prolongs a right that one server instance at a time has, by a name. `false` if another one has it. */
+  lease?(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean>
   /** A bounded step of tidying up what a kill has left behind. */
   vacuum?(limit: number): Awaitable<{ readonly more: boolean }>
 }

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict'
 import type { Awaitable, Storage } from '../storage/storage.js'
 import { testBytes } from './byte-tests.js'
 import { testClaims } from './claim-tests.js'
+import { testExpiry } from './expiry-tests.js'
 import { testAgainstModel } from './model-tests.js'
 import { testRecords } from './record-tests.js'
 import { testStages } from './stage-tests.js'
@@ -93,6 +94,7 @@ export function storageContract(
     describe('stages', () => testStages(suite))
     describe('takeovers', () => testTakeovers(suite))
     describe('bytes', () => testBytes(suite))
+    describe('expiry', () => testExpiry(suite))
     describe('random operations', () => testAgainstModel(suite))
   })
 }

@@ -5,10 +5,19 @@ import type { Awaitable, ClaimRequest, Commit, CommitResult, Stage, Storage } fr
 import type { NewUpload, Upload } from '../upload.js'
 
 /** A capability of a storage: the name of an optional method. */
-export type Capability = 'claim' | 'renew' | 'release' | 'read' | 'vacuum'
+export type Capability = 'claim' | 'renew' | 'release' | 'read' | 'tombstone' | 'expired' | 'lease' | 'vacuum'
 
 /** All capabilities. */
-export const CAPABILITIES: readonly Capability[] = ['claim', 'renew', 'release', 'read', 'vacuum']
+export const CAPABILITIES: readonly Capability[] = [
+  'claim',
+  'renew',
+  'release',
+  'read',
+  'tombstone',
+  'expired',
+  'lease',
+  'vacuum',
+]
 
 /** The functions that tests are declared with; those of Jest, Mocha, Vitest and `node:test` all do. */
 export interface TestApi {
@@ -188,6 +197,7 @@ export function newUpload(nowMs: number, upload: Partial<NewUpload> = {}): NewUp
     name: upload.id ?? id,
     length: undefined,
     metadata: undefined,
+    attributes: undefined,
     createdAtMs: nowMs,
     expiresAtMs: undefined,
     ...upload,
@@ -217,6 +227,6 @@ export function assertSameBytes(actual: Buffer, expected: Buffer): void {
 /** The fields of the contract; a storage may keep more in its records. */
 export function recordOf(upload: Upload | undefined): Upload | undefined {
   if (upload === undefined) return undefined
-  const { id, name, length, offset, metadata, createdAtMs, expiresAtMs, complete, holder } = upload
-  return { id, name, length, offset, metadata, createdAtMs, expiresAtMs, complete, holder }
+  const { id, name, length, offset, metadata, attributes, createdAtMs, expiresAtMs, complete, holder } = upload
+  return { id, name, length, offset, metadata, attributes, createdAtMs, expiresAtMs, complete, holder }
 }

@@ -21,6 +21,19 @@ const MIGRATIONS: readonly string[] = [
    ) STRICT, WITHOUT ROWID;
    CREATE UNIQUE INDEX uploads_by_name ON uploads (name) WHERE name IS NOT NULL;
    CREATE INDEX uploads_buried ON uploads (id) WHERE buried = 1;`,
+  `ALTER TABLE uploads ADD COLUMN attributes TEXT; -- JSON; the application's own
+   CREATE INDEX uploads_by_expiry ON uploads (expires_at) WHERE expires_at IS NOT NULL AND buried = 0;
+   CREATE TABLE tombstones (
+     id TEXT PRIMARY KEY,
+     status INTEGER NOT NULL,
+     until INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX tombstones_by_end ON tombstones (until);
+   CREATE TABLE leases (
+     name TEXT PRIMARY KEY,
+     owner TEXT NOT NULL,
+     until INTEGER NOT NULL
+   ) STRICT, WITHOUT ROWID;`,
 ]
 
 /** The version that this package writes. */

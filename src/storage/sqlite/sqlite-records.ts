@@ -3,7 +3,7 @@
 import { close, fsync, open } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
-import type { Holder, NewUpload } from '../../upload.js'
+import type { Holder, NewUpload, Tombstone } from '../../upload.js'
 import { syncFolder } from '../files/folders.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { firstPieces, piecesAfterTakeover } from '../pieces.js'
@@ -30,15 +30,16 @@ interface Row {
   owner: string | null
   lease_until: number
   pieces: string | null
+  attributes: string | null
 }
 
 const COLUMNS =
-  'id, name, length, offset, metadata, created_at, expires_at, complete, fence, owner, lease_until, pieces'
+  'id, name, length, offset, metadata, created_at, expires_at, complete, fence, owner, lease_until, pieces, attributes'
 
 const SQL = {
   // A name must be no other upload's id either: that is the name of the file of an upload that has no other.
-  create: `INSERT INTO uploads (id, name, length, metadata, created_at, expires_at, fence)
-    SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
+  create: `INSERT INTO uploads (id, name, length, metadata, created_at, expires_at, attributes, fence)
+    SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
       AND NOT EXISTS (SELECT 1 FROM uploads WHERE name = ?)
     ON CONFLICT DO NOTHING`,
   get: `SELECT ${COLUMNS} FROM uploads WHERE id = ? AND buried = 0`,
@@ -49,12 +50,20 @@ const SQL = {
     RETURNING ${COLUMNS}`,
   renew: 'UPDATE uploads SET lease_until = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   release: 'UPDATE uploads SET owner = NULL WHERE id = ? AND fence = ? AND owner IS NOT NULL',
-  commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), expires_at = coalesce(?, expires_at),
+  commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), expires_at = iif(?, ?, expires_at),
       complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces)
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
   bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL
     RETURNING ${COLUMNS}`,
   forget: 'DELETE FROM uploads WHERE id = ? AND buried = 1',
+  keep: 'INSERT OR REPLACE INTO tombstones (id, status, until) VALUES (?, ?, ?)',
+  tombstone: 'SELECT status, until FROM tombstones WHERE id = ? AND until > ?',
+  dropTombstones: 'DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= ? LIMIT ?)',
+  expired: `SELECT id FROM uploads WHERE expires_at <= ? AND expires_at IS NOT NULL AND buried = 0
+    ORDER BY expires_at LIMIT ?`,
+  lease: `INSERT INTO leases (name, owner, until) VALUES (?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
+      WHERE leases.owner = excluded.owner OR leases.until <= ?`,
   buried: `SELECT ${COLUMNS} FROM uploads WHERE buried = 1 LIMIT ?`,
 } as const
 
@@ -101,8 +110,18 @@ export class SQLiteRecords implements Records {
   create(upload: NewUpload): 'created' | 'exists' {
     const name = upload.name === upload.id ? null : upload.name
     const { id, length, metadata, createdAtMs, expiresAtMs } = upload
+    const attributes = upload.attributes ? JSON.stringify(upload.attributes) : null
     // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
-    const values = [id, name, length ?? null, metadata ?? null, createdAtMs, expiresAtMs ?? null, this.#now()]
+    const values = [
+      id,
+      name,
+      length ?? null,
+      metadata ?? null,
+      createdAtMs,
+      expiresAtMs ?? null,
+      attributes,
+      this.#now(),
+    ]
     return this.#write('create', ...values, name, id) ? 'created' : 'exists'
   }
 
@@ -142,6 +161,7 @@ export class SQLiteRecords implements Records {
       'commit',
       commit.to,
       commit.length ?? null,
+      commit.expiresAtMs === undefined ? 0 : 1,
       commit.expiresAtMs ?? null,
       commit.complete ? 1 : 0,
       commit.release ? 1 : 0,
@@ -156,9 +176,29 @@ export class SQLiteRecords implements Records {
     return current.fence !== fence || current.owner === null ? 'fenced' : 'moved'
   }
 
-  bury(id: string, fence: number): StoredUpload | undefined {
+  bury(id: string, fence: number, tombstone: Tombstone | undefined): StoredUpload | undefined {
+    // The tombstone goes first: without its grave it is never looked at, the other way round the status would be lost.
+    if (tombstone !== undefined) this.#write('keep', id, tombstone.status, tombstone.untilMs)
     const row = this.#change('bury', id, fence)
     return row && uploadOf(row)
+  }
+
+  tombstone(id: string): Tombstone | undefined {
+    const row = this.#statements.tombstone.get(id, this.#now()) as { status: number; until: number } | undefined
+    return row && { status: row.status, untilMs: row.until }
+  }
+
+  dropTombstones(limit: number): void {
+    this.#write('dropTombstones', this.#now(), limit)
+  }
+
+  expired(beforeMs: number, limit: number): readonly string[] {
+    return Array.from(this.#statements.expired.all(beforeMs, limit) as { id: string }[], ({ id }) => id)
+  }
+
+  lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
+    const now = this.#now()
+    return this.#write('lease', name, owner, now + ttlMs, now)
   }
 
   forget(id: string): void {
@@ -222,6 +262,7 @@ function uploadOf(row: Row): StoredUpload {
     metadata: row.metadata ?? undefined,
     createdAtMs: row.created_at,
     expiresAtMs: row.expires_at ?? undefined,
+    attributes: row.attributes === null ? undefined : (JSON.parse(row.attributes) as Record<string, unknown>),
     complete: row.complete !== 0,
     fence: row.fence,
     holder: holderOf(row),

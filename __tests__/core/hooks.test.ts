@@ -1,0 +1,280 @@
+// The callbacks of an upload's life.
+import { type HookUpload, TusError } from '../../src/index.js'
+import { startServer } from './support.js'
+
+const METADATA = `filename ${Buffer.from('naïve.txt').toString('base64')},empty`
+
+describe('onIncomingRequest', () => {
+  it('sees every request but preflights, with the upload where there is one and the context', async () => {
+    const seen: unknown[] = []
+    const { handle, create, patch } = startServer({
+      onIncomingRequest: ({ request, upload }) => {
+        seen.push([request.method, upload?.id === undefined ? undefined : upload.offset, request.context])
+      },
+    })
+    const path = await create({ 'Upload-Length': '5' })
+    await patch(path, 0, Buffer.from('abc'), {}, { context: { user: 'ann' } })
+    await handle('HEAD', path)
+    await handle('DELETE', path)
+    await handle('HEAD', path)
+    await handle('OPTIONS', path)
+    expect(seen).toEqual([
+      ['POST', undefined, undefined],
+      ['PATCH', 0, { user: 'ann' }],
+      ['HEAD', 3, undefined],
+      ['DELETE', 3, undefined],
+      ['HEAD', undefined, undefined],
+    ])
+  })
+
+  it('refuses by throwing, before anything is read or written', async () => {
+    const { handle, storage } = startServer({
+      onIncomingRequest: async () => {
+        throw new TusError('ERR_FORBIDDEN', { message: 'not yours', headers: { 'X-Why': 'owner' } })
+      },
+    })
+    const response = await handle('POST', '/files', { 'Upload-Length': '5' })
+    expect(response).toMatchObject({ status: 403, headers: { 'X-Why': 'owner', 'Tus-Resumable': '1.0.0' } })
+    expect(String(response.body)).toBe('not yours\n')
+    expect(await storage.get('x')).toBeUndefined()
+  })
+
+  it('answers a bare 500 where it fails otherwise, and HEAD by 423', async () => {
+    const { handle, logger } = startServer({
+      onIncomingRequest: () => {
+        throw new Error('database at /srv/secret')
+      },
+    })
+    const response = await handle('POST', '/files', { 'Upload-Length': '5' })
+    expect(response.status).toBe(500)
+    expect(String(response.body)).not.toContain('secret')
+    expect((await handle('HEAD', '/files/abc')).status).toBe(423)
+    expect(logger.errors).toHaveLength(2)
+  })
+
+  it('lets only the creator go on, in three lines', async () => {
+    const { handle, create, patch } = startServer({
+      onUploadCreate: ({ request }) => ({ attributes: { owner: request.context?.user } }),
+      onIncomingRequest: ({ request, upload }) => {
+        if (upload && upload.attributes?.owner !== request.context?.user) throw new TusError('ERR_FORBIDDEN')
+      },
+    })
+    const ann = { context: { user: 'ann' } }
+    const created = await handle('POST', '/files', { 'Upload-Length': '5' }, undefined, ann)
+    const path = String(created.headers.Location)
+    expect((await patch(path, 0, Buffer.from('abc'), {}, { context: { user: 'bob' } })).status).toBe(403)
+    expect((await handle('HEAD', path, {}, undefined, { context: { user: 'bob' } })).status).toBe(403)
+    expect((await patch(path, 0, Buffer.from('abc'), {}, ann)).status).toBe(204)
+    void create
+  })
+})
+
+describe('onUploadCreate', () => {
+  it('gets the metadata decoded, the length and the id', async () => {
+    const seen: HookUpload[] = []
+    const { create } = startServer({ onUploadCreate: ({ upload }) => void seen.push(upload) })
+    const path = await create({ 'Upload-Length': '5', 'Upload-Metadata': METADATA })
+    expect(seen[0]).toMatchObject({ length: 5, offset: 0, complete: false, id: path.slice('/files/'.length) })
+    expect({ ...seen[0]?.metadata }).toEqual({ filename: 'naïve.txt', empty: '' })
+  })
+
+  it('may change the metadata, add attributes that no client sees, and choose id and name', async () => {
+    const { create, handle, storage } = startServer({
+      onUploadCreate: async () => ({
+        id: 'report-7',
+        name: '2026/report.txt',
+        metadata: { filename: 'report.txt', note: 'ä' },
+        attributes: { owner: 'ann', tags: ['a', 'b'] },
+      }),
+    })
+    expect(await create({ 'Upload-Length': '5', 'Upload-Metadata': METADATA })).toBe('/files/report-7')
+    expect(await storage.get('report-7')).toMatchObject({
+      name: '2026/report.txt',
+      attributes: { owner: 'ann', tags: ['a', 'b'] },
+    })
+    const answer = await handle('HEAD', '/files/report-7')
+    expect(answer.headers['Upload-Metadata']).toBe(
+      `filename ${Buffer.from('report.txt').toString('base64')},note ${Buffer.from('ä').toString('base64')}`,
+    )
+    expect(JSON.stringify(answer)).not.toContain('ann')
+  })
+
+  it('refuses by throwing, and nothing is created', async () => {
+    const { handle, storage } = startServer({
+      onUploadCreate: ({ upload }) => {
+        throw new TusError('ERR_FORBIDDEN', { message: `no ${upload.metadata.filename}` })
+      },
+    })
+    const answer = await handle('POST', '/files', { 'Upload-Length': '5', 'Upload-Metadata': 'filename YQ==' })
+    expect(answer.status).toBe(403)
+    expect(String(answer.body)).toBe('no a\n')
+    expect(await storage.vacuum?.(10)).toEqual({ more: false })
+  })
+
+  it.each([{ id: 'taken' }, { id: 'new', name: 'taken' }])('never overwrites: %j', async (decision) => {
+    let next: { id: string; name?: string } = { id: 'taken' }
+    const { handle, patch, stored } = startServer({ onUploadCreate: () => next })
+    await handle('POST', '/files', { 'Upload-Length': '3' })
+    await patch('/files/taken', 0, Buffer.from('abc'))
+    next = decision
+    expect((await handle('POST', '/files', { 'Upload-Length': '3' })).status).toBe(409)
+    expect(String(await stored('/files/taken'))).toBe('abc')
+  })
+
+  it.each([
+    '../x',
+    '/x',
+    'a/../../x',
+    'a//b',
+    '',
+    '.',
+    'a/.',
+    '.resumable-upload/x',
+    '.Resumable-Upload/x',
+    'a\\b',
+    'a\0b',
+    'c:x',
+  ])('refuses a name that would leave the directory or is no name: %j', async (name) => {
+    const { handle, logger } = startServer({ onUploadCreate: () => ({ name }) })
+    expect((await handle('POST', '/files', { 'Upload-Length': '3' })).status).toBe(500)
+    expect(String(logger.errors[0])).toContain('file name')
+  })
+
+  it.each(['../x', 'a/b', '', 'a b', '%2e%2e', 'a.b', 'ä', 'x'.repeat(201)])(
+    'refuses what is no id: %j',
+    async (id) => {
+      const { handle } = startServer({ generateId: () => id })
+      expect((await handle('POST', '/files', { 'Upload-Length': '3' })).status).toBe(500)
+    },
+  )
+})
+
+it('generateId makes the ids, from the request', async () => {
+  const { create } = startServer({ generateId: async ({ headers }) => `for-${headers['x-user']}` })
+  expect(await create({ 'Upload-Length': '5', 'X-User': 'ann' })).toBe('/files/for-ann')
+})
+
+describe('onChunkReceived', () => {
+  it('runs after each chunk, and after segments in the middle of a long one', async () => {
+    const seen: Array<[number, boolean]> = []
+    const { create, patch } = startServer({
+      segmentBytes: 2,
+      onChunkReceived: ({ upload }) => void seen.push([upload.offset, upload.complete]),
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    await patch(path, 0, Buffer.from('ab'))
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('cd')
+      yield Buffer.from('ef')
+      yield Buffer.from('gh')
+    }
+    expect((await patch(path, 2, body())).status).toBe(204)
+    expect(seen).toEqual([
+      [2, false],
+      [4, false],
+      [6, false],
+      [8, true],
+    ])
+  })
+
+  it('stops the upload by throwing, which removes it and says so', async () => {
+    const ended: string[] = []
+    const { create, patch, handle, storage } = startServer({
+      onChunkReceived: ({ upload }) => {
+        if (upload.offset >= 4) throw new TusError('ERR_FORBIDDEN', { message: 'looks bad' })
+      },
+      onUploadTerminate: ({ upload }) => void ended.push(upload.id),
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    expect((await patch(path, 0, Buffer.from('ab'))).status).toBe(204)
+    const answer = await patch(path, 2, Buffer.from('cdef'))
+    expect(answer.status).toBe(403)
+    expect(String(answer.body)).toBe('looks bad\n')
+    expect((await handle('HEAD', path)).status).toBe(404)
+    expect(ended).toEqual([path.slice('/files/'.length)])
+    expect(await storage.vacuum?.(10)).toEqual({ more: false })
+  })
+
+  it('keeps the upload where it fails otherwise', async () => {
+    let fails = true
+    const { create, patch, offsetOf } = startServer({
+      onChunkReceived: () => {
+        if (fails) throw new Error('a mistake')
+      },
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    expect((await patch(path, 0, Buffer.from('ab'))).status).toBe(500)
+    fails = false
+    expect(await offsetOf(path)).toBe(2)
+    expect((await patch(path, 2, Buffer.from('cdefgh'))).status).toBe(204)
+  })
+})
+
+describe('onBeforeTerminate and onUploadTerminate', () => {
+  it('may keep an upload', async () => {
+    const { create, handle, offsetOf } = startServer({
+      onBeforeTerminate: ({ upload }) => {
+        if (!upload.complete) throw new TusError('ERR_FORBIDDEN')
+      },
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    expect((await handle('DELETE', path)).status).toBe(403)
+    expect(await offsetOf(path)).toBe(0)
+  })
+
+  it('runs after the upload is gone', async () => {
+    const gone: Array<Promise<unknown>> = []
+    const server = startServer({
+      onUploadTerminate: ({ upload, request }) => {
+        expect(request?.method).toBe('DELETE')
+        gone.push(Promise.resolve(server.storage.get(upload.id)))
+      },
+    })
+    const path = await server.create({ 'Upload-Length': '8' })
+    expect((await server.handle('DELETE', path)).status).toBe(204)
+    expect(await Promise.all(gone)).toEqual([undefined])
+  })
+})
+
+describe('maxSize as a function', () => {
+  it('limits each request by itself', async () => {
+    const { handle, create, patch } = startServer({
+      maxSize: async ({ headers }) => (headers['x-plan'] === 'free' ? 5 : undefined),
+    })
+    expect((await handle('POST', '/files', { 'Upload-Length': '6', 'X-Plan': 'free' })).status).toBe(413)
+    const path = await create({ 'Upload-Defer-Length': '1', 'X-Plan': 'free' })
+    expect((await patch(path, 0, Buffer.from('abcdef'), { 'X-Plan': 'free' })).status).toBe(413)
+    expect((await patch(path, 0, Buffer.from('abcdef'))).status).toBe(204)
+    expect((await handle('OPTIONS', '/files')).headers['Tus-Max-Size']).toBeUndefined()
+  })
+})
+
+describe('maxChunkSize and maxMetadataSize', () => {
+  it('refuse what is larger, before or while it is read', async () => {
+    const { handle, create, patch, offsetOf } = startServer({ maxChunkSize: 4, maxMetadataSize: 20 })
+    const path = await create({ 'Upload-Length': '8' })
+    async function* tooMuch(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('abc')
+      yield Buffer.from('de')
+    }
+    expect((await patch(path, 0, tooMuch(), { 'Content-Length': '5' })).status).toBe(413)
+    expect((await patch(path, 0, tooMuch())).status).toBe(413)
+    expect(await offsetOf(path)).toBe(0)
+    expect((await patch(path, 0, Buffer.from('abcd'))).status).toBe(204)
+    const metadata = { 'Upload-Length': '8', 'Upload-Metadata': `key ${'YWJj'.repeat(5)}` }
+    expect((await handle('POST', '/files', metadata)).status).toBe(413)
+  })
+})
+
+describe('Location', () => {
+  it.each([
+    [{}, { baseUrl: '/a/b', origin: 'https://example.org' }, '/a/b/'],
+    [{ absoluteLocation: true }, { baseUrl: '/a/b', origin: 'https://example.org' }, 'https://example.org/a/b/'],
+    [{ publicUrl: 'https://cdn.example/up/' }, { baseUrl: '/a/b' }, 'https://cdn.example/up/'],
+    [{ publicUrl: '/outside' }, { baseUrl: '/a/b', origin: 'https://example.org' }, '/outside/'],
+  ])('%j behind %j begins with %s', async (options, request, prefix) => {
+    const { handle } = startServer(options)
+    const { headers } = await handle('POST', '/files', { 'Upload-Length': '1' }, undefined, request)
+    expect(headers.Location).toMatch(new RegExp(`^${prefix}[0-9a-f]{32}$`))
+  })
+})

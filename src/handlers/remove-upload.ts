@@ -1,0 +1,35 @@
+// Removes an upload: on DELETE, or because it must not go on.
+
+import type { Core } from '../core.js'
+import { type HookRequest, hookUpload } from '../hooks.js'
+import type { Tombstone, Upload } from '../upload.js'
+
+/** What may keep an upload from being removed, and who asks for it. */
+export interface Removal {
+  readonly request: HookRequest | undefined
+  /** Called under the claim, before anything is removed. What it throws keeps the upload. */
+  readonly before?: (upload: Upload) => Promise<void> | void
+  /** The client's, so that nothing waits for a claim in vain. */
+  readonly signal?: () => AbortSignal | undefined
+  /** What is to be kept of the upload. */
+  readonly tombstone?: Tombstone
+}
+
+/**
+ * Removes an upload, bytes and record, and tells the application.
+ * @returns whether there was one
+ * @throws TusError `ERR_LOCKED` if another request does not let go of it
+ */
+export async function removeUpload(core: Core, id: string, removal: Removal): Promise<boolean> {
+  const { storage, hooks } = core.options
+  const claim = await core.claims.take(id, { signal: removal.signal })
+  if (claim === undefined) return false
+  try {
+    await removal.before?.(claim.upload)
+    if (!(await storage.remove(id, claim.fence, removal.tombstone))) return false
+  } finally {
+    await claim.release()
+  }
+  await hooks.onUploadTerminate?.({ request: removal.request, upload: hookUpload(claim.upload) })
+  return true
+}

@@ -1,0 +1,70 @@
+// Creates the record of an upload, with what the application decides about it.
+
+import { randomBytes } from 'node:crypto'
+import type { Core } from '../core.js'
+import { TusError } from '../errors.js'
+import { formatUploadMetadata, parseUploadMetadata } from '../headers/upload-metadata.js'
+import { type CreateDecision, checkName, hookRequest, hookUpload } from '../hooks.js'
+import type { TusRequest } from '../request.js'
+import { isUploadId } from '../route.js'
+import type { NewUpload } from '../upload.js'
+import { expiryOf } from './expiry.js'
+
+/** 128 random bits, in lower case so that file systems that ignore case can't confuse two of them. */
+const ID_BYTES = 16
+
+/**
+ * Creates the record of an upload.
+ * @throws TusError `ERR_EXISTS`, or what a hook throws
+ */
+export async function reserve(
+  core: Core,
+  request: TusRequest,
+  wanted: Pick<NewUpload, 'length' | 'metadata'>,
+): Promise<NewUpload> {
+  const { storage, generateId, now, hooks } = core.options
+  const id = generateId ? await generateId(hookRequest(request)) : randomBytes(ID_BYTES).toString('hex')
+  let upload: NewUpload = {
+    id,
+    name: id,
+    ...wanted,
+    attributes: undefined,
+    createdAtMs: now(),
+    expiresAtMs: expiryOf(core, false) ?? undefined,
+  }
+  if (hooks.onUploadCreate !== undefined) {
+    const event = {
+      request: hookRequest(request),
+      upload: hookUpload({ ...upload, ...UNTOUCHED }),
+    }
+    upload = decided(upload, (await hooks.onUploadCreate(event)) ?? {})
+  }
+  if (!isUploadId(upload.id)) throw new TypeError(`not an id: ${JSON.stringify(upload.id)}`)
+  if ((await storage.create(upload)) === 'exists') throw new TusError('ERR_EXISTS')
+  return upload
+}
+
+const UNTOUCHED = { offset: 0, complete: false, holder: undefined } as const
+
+function decided(upload: NewUpload, decision: CreateDecision): NewUpload {
+  const { id = upload.id, name = id, metadata, attributes } = decision
+  return {
+    ...upload,
+    id,
+    name: name === id ? id : checkName(name),
+    metadata: metadata ? formatUploadMetadata(metadata) : upload.metadata,
+    attributes,
+  }
+}
+
+/**
+ * `Upload-Metadata`, checked.
+ * @throws TusError `ERR_INVALID_METADATA`, `ERR_METADATA_TOO_LARGE`
+ */
+export function readMetadata(core: Core, { headers }: TusRequest): string | undefined {
+  const metadata = headers['upload-metadata']
+  if (metadata === undefined) return undefined
+  if (metadata.length > core.options.maxMetadataSize) throw new TusError('ERR_METADATA_TOO_LARGE')
+  if (parseUploadMetadata(metadata) === undefined) throw new TusError('ERR_INVALID_METADATA')
+  return metadata
+}

@@ -1,0 +1,110 @@
+// The callbacks of an upload's life: what they get, and what they may change.
+
+import { TusError } from './errors.js'
+import { parseUploadMetadata } from './headers/upload-metadata.js'
+import type { TusRequest } from './request.js'
+import type { Upload } from './upload.js'
+
+/** The request that a hook runs for. */
+export interface HookRequest {
+  readonly method: string
+  /** The path below the server's base path. */
+  readonly path: string
+  /** Names in lower case. */
+  readonly headers: Readonly<Record<string, string | undefined>>
+  /** What the adapter passed: Express's own request, so `req.user` is `context.user`. */
+  // biome-ignore lint/suspicious/noExplicitAny: it is the application's own type, which the core can't know
+  readonly context: any
+}
+
+/** An upload as hooks see it. */
+export interface HookUpload extends Omit<Upload, 'metadata' | 'holder'> {
+  /** `Upload-Metadata`, decoded. An object without prototype; a key without a value has `''`. */
+  readonly metadata: Readonly<Record<string, string>>
+}
+
+/** What {@link Hooks.onUploadCreate} may decide. */
+export interface CreateDecision {
+  /** The id, and so the last segment of the URL: letters, digits, `-` and `_`. Must be new. */
+  readonly id?: string
+  /** The name of the finished file, below the storage's directory; `/` separates folders. Must be new. */
+  readonly name?: string
+  /** Takes the place of the client's metadata. */
+  readonly metadata?: Readonly<Record<string, string>>
+  /** Values of the application's own, kept with the upload and never sent to clients. Anything that JSON can hold. */
+  readonly attributes?: Readonly<Record<string, unknown>>
+}
+
+/**
+ * The callbacks. All may be asynchronous and are awaited. Throwing a {@link TusError} refuses the request with its
+ * status; throwing anything else is an unexpected error, answered by a bare 500.
+ */
+export interface Hooks {
+  /**
+   * Before anything else is done for a request, preflights aside: for authorisation. `upload` is the record where the
+   * request names one that exists. For a final upload it runs once more with each of its partial uploads.
+   */
+  readonly onIncomingRequest?: (event: {
+    readonly request: HookRequest
+    readonly upload: HookUpload | undefined
+  }) => void | Promise<void>
+  /** Before an upload is created. `upload.id` is the id that it will have unless the hook names another. */
+  readonly onUploadCreate?: (event: {
+    readonly request: HookRequest
+    readonly upload: HookUpload
+    // biome-ignore lint/suspicious/noConfusingVoidType: a hook that decides nothing returns nothing
+  }) => CreateDecision | undefined | void | Promise<CreateDecision | undefined | void>
+  /**
+   * After bytes were committed: the chunk, or a segment in the middle of a long one. Throwing a {@link TusError} stops
+   * the upload and removes it.
+   */
+  readonly onChunkReceived?: (event: {
+    readonly request: HookRequest
+    readonly upload: HookUpload
+  }) => void | Promise<void>
+  /** Before an upload is removed by a client's request. */
+  readonly onBeforeTerminate?: (event: {
+    readonly request: HookRequest
+    readonly upload: HookUpload
+  }) => void | Promise<void>
+  /** After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. */
+  readonly onUploadTerminate?: (event: {
+    /** `undefined` if no request caused it. */
+    readonly request: HookRequest | undefined
+    readonly upload: HookUpload
+  }) => void | Promise<void>
+}
+
+/** A request as hooks see it. */
+export function hookRequest({ method, path, headers, options }: TusRequest): HookRequest {
+  return { method, path, headers, context: options.context }
+}
+
+/** A record as hooks see it. */
+export function hookUpload(upload: Upload): HookUpload {
+  const { holder: _, metadata, ...rest } = upload
+  return { ...rest, metadata: (metadata && parseUploadMetadata(metadata)) || Object.create(null) }
+}
+
+/** The name of a finished file: relative, without a step up, and nothing that a file system reads otherwise. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f\\:*?"<>|]/
+
+/**
+ * Checks a file name that a hook chose.
+ * @throws TypeError if it would lead out of the directory, or into the folder that the storage keeps for itself
+ */
+export function checkName(name: string): string {
+  const parts = name.split('/')
+  const bad =
+    FORBIDDEN_IN_NAME.test(name) ||
+    parts.some((part) => part === '' || part === '.' || part === '..' || part.length > 255) ||
+    parts[0]?.toLowerCase() === '.resumable-upload'
+  if (bad) throw new TypeError(`onUploadCreate: not a file name below the directory: ${JSON.stringify(name)}`)
+  return name
+}
+
+/** Whether an error refuses, rather than being a mistake of the hook. */
+export function isRefusal(error: unknown): error is TusError {
+  return error instanceof TusError
+}

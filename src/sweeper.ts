@@ -1,0 +1,118 @@
+// Removes expired uploads and what kills have left behind, in the background or by hand.
+
+import type { Core } from './core.js'
+import { TusError } from './errors.js'
+import { isExpired } from './handlers/missing.js'
+import { removeUpload } from './handlers/remove-upload.js'
+
+/** How much is done before others have their turn. */
+const STEP = 20
+
+/** What one clean-up has done. */
+export interface CleanUpResult {
+  /** How many expired uploads were removed. */
+  readonly expired: number
+}
+
+/** Cleans up, and does so from time to time. */
+export class Sweeper {
+  readonly #core: Core
+  readonly #onError: (error: unknown) => void
+  #timer: NodeJS.Timeout | undefined
+  #running: Promise<unknown> | undefined
+  #stopped = false
+
+  /**
+   * @param core - the server's parts
+   * @param onError - gets what goes wrong in the background
+   */
+  constructor(core: Core, onError: (error: unknown) => void) {
+    this.#core = core
+    this.#onError = onError
+    const { expiration } = core.options
+    if (expiration === undefined) return
+    this.#timer = setInterval(() => this.#sweep(expiration.sweepEveryMs), expiration.sweepEveryMs).unref()
+  }
+
+  /** Tidies up what a kill has left behind, beside whatever else goes on. */
+  start(): void {
+    setImmediate(() => this.#inBackground(() => this.#vacuum())).unref()
+  }
+
+  /** Removes all uploads that have expired, and tidies up. */
+  async cleanUp(): Promise<CleanUpResult> {
+    const expired = await this.#removeExpired()
+    await this.#vacuum()
+    return { expired }
+  }
+
+  /** Stops, after the step that is under way. */
+  async close(): Promise<void> {
+    this.#stopped = true
+    clearInterval(this.#timer)
+    await this.#running
+  }
+
+  #sweep(everyMs: number): void {
+    const { storage } = this.#core.options
+    this.#inBackground(async () => {
+      // A little longer than a round, so that the one that sweeps goes on doing it.
+      const request = { owner: this.#core.claims.owner, ttlMs: everyMs * 2 }
+      if (storage.lease === undefined || (await storage.lease('sweep', request))) await this.cleanUp()
+    })
+  }
+
+  #inBackground(action: () => Promise<unknown>): void {
+    if (this.#running !== undefined || this.#stopped) return
+    this.#running = action()
+      .catch(this.#onError)
+      .finally(() => {
+        this.#running = undefined
+      })
+  }
+
+  async #removeExpired(): Promise<number> {
+    const { storage, now } = this.#core.options
+    let removed = 0
+    while (!this.#stopped) {
+      const ids = (await storage.expired?.(now(), STEP)) ?? []
+      let progress = 0
+      for (const id of ids) if (await this.#removeOne(id)) progress++
+      removed += progress
+      // Those that can't be removed now must not be tried for ever.
+      if (progress === 0 || ids.length < STEP) break
+      await pause()
+    }
+    return removed
+  }
+
+  async #removeOne(id: string): Promise<boolean> {
+    const { expiration, now } = this.#core.options
+    try {
+      return await removeUpload(this.#core, id, {
+        request: undefined,
+        // It may have been renewed between the search and the claim.
+        before: (upload) => {
+          if (!isExpired(this.#core, upload)) throw new StillAlive()
+        },
+        ...(expiration && { tombstone: { status: 410, untilMs: now() + expiration.rememberMs } }),
+      })
+    } catch (error) {
+      // One that somebody holds on to comes up again in the next round.
+      const passing = error instanceof StillAlive || (error instanceof TusError && error.code === 'ERR_LOCKED')
+      if (!passing) this.#onError(error)
+      return false
+    }
+  }
+
+  async #vacuum(): Promise<void> {
+    const { storage } = this.#core.options
+    while (!this.#stopped && (await storage.vacuum?.(STEP))?.more) await pause()
+  }
+}
+
+class StillAlive extends Error {}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}
