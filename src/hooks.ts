@@ -6,15 +6,14 @@ import type { TusRequest } from './request.js'
 import type { Upload } from './upload.js'
 
 /** The request that a hook runs for. */
-export interface HookRequest {
+export interface HookRequest<Context = unknown> {
   readonly method: string
   /** The path below the server's base path. */
   readonly path: string
   /** Names in lower case. */
   readonly headers: Readonly<Record<string, string | undefined>>
-  /** What the adapter passed: Express's own request, so `req.user` is `context.user`. */
-  // biome-ignore lint/suspicious/noExplicitAny: it is the application's own type, which the core can't know
-  readonly context: any
+  /** What the adapter passed: behind the middleware Express's own request, so `new TusServer<express.Request>(…)`. */
+  readonly context: Context
 }
 
 /** An upload as hooks see it. */
@@ -39,18 +38,18 @@ export interface CreateDecision {
  * The callbacks. All may be asynchronous and are awaited. Throwing a {@link TusError} refuses the request with its
  * status; throwing anything else is an unexpected error, answered by a bare 500.
  */
-export interface Hooks {
+export interface Hooks<Context = unknown> {
   /**
    * Before anything else is done for a request, preflights aside: for authorisation. `upload` is the record where the
    * request names one that exists. For a final upload it runs once more with each of its partial uploads.
    */
   readonly onIncomingRequest?: (event: {
-    readonly request: HookRequest
+    readonly request: HookRequest<Context>
     readonly upload: HookUpload | undefined
   }) => void | Promise<void>
   /** Before an upload is created. `upload.id` is the id that it will have unless the hook names another. */
   readonly onUploadCreate?: (event: {
-    readonly request: HookRequest
+    readonly request: HookRequest<Context>
     readonly upload: HookUpload
     // biome-ignore lint/suspicious/noConfusingVoidType: a hook that decides nothing returns nothing
   }) => CreateDecision | undefined | void | Promise<CreateDecision | undefined | void>
@@ -59,18 +58,18 @@ export interface Hooks {
    * the upload and removes it.
    */
   readonly onChunkReceived?: (event: {
-    readonly request: HookRequest
+    readonly request: HookRequest<Context>
     readonly upload: HookUpload
   }) => void | Promise<void>
   /** Before an upload is removed by a client's request. */
   readonly onBeforeTerminate?: (event: {
-    readonly request: HookRequest
+    readonly request: HookRequest<Context>
     readonly upload: HookUpload
   }) => void | Promise<void>
   /** After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. */
   readonly onUploadTerminate?: (event: {
     /** `undefined` if no request caused it. */
-    readonly request: HookRequest | undefined
+    readonly request: HookRequest<Context> | undefined
     readonly upload: HookUpload
   }) => void | Promise<void>
 }

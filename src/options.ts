@@ -25,8 +25,11 @@ export interface ErrorContext {
  */
 export type Durability = 'completed' | 'committed' | 'none'
 
-/** Options of {@link TusServer}. */
-export interface TusServerOptions extends Hooks {
+/**
+ * Options of {@link TusServer}.
+ * @typeParam Context - what the adapter passes to hooks: Express's `Request`, say
+ */
+export interface TusServerOptions<Context = unknown> extends Hooks<Context> {
   /** Where uploads live. */
   readonly storage: Storage
   /**
@@ -40,7 +43,7 @@ export interface TusServerOptions extends Hooks {
    * refused with 413 before their body is read.
    * @default no limit
    */
-  readonly maxSize?: MaxSize
+  readonly maxSize?: MaxSize<Context>
   /**
    * The largest body of one request, in bytes. Larger ones are refused with 413, before they are read where they state
    * their length.
@@ -76,7 +79,7 @@ export interface TusServerOptions extends Hooks {
    * Makes the ids of uploads: letters, digits, `-` and `_`, up to 200 of them. Ids must never come again.
    * @default 128 random bits in hexadecimal
    */
-  readonly generateId?: (request: HookRequest) => string | Promise<string>
+  readonly generateId?: (request: HookRequest<Context>) => string | Promise<string>
   /**
    * Whether `Location` has scheme and host, as the adapter sees them: in Express `req.protocol` and `req.host`, so the
    * setting `trust proxy` decides. Otherwise it is a path, right behind every proxy that keeps the path.
@@ -162,7 +165,9 @@ export interface ExpirationOptions {
 }
 
 /** The largest upload in bytes, or a function that says it for a request. */
-export type MaxSize = number | ((request: HookRequest) => number | undefined | Promise<number | undefined>)
+export type MaxSize<Context = unknown> =
+  | number
+  | ((request: HookRequest<Context>) => number | undefined | Promise<number | undefined>)
 
 /** {@link ExpirationOptions} with all defaults filled in. */
 export interface ResolvedExpiration extends Required<Omit<ExpirationOptions, 'finishedAfterMs'>> {

@@ -39,8 +39,9 @@ export interface CloseOptions {
  *
  * Mount it with `tusMiddleware(tus)` (Express, Connect) or `tusListener(tus)` (`node:http`), or call
  * {@link TusServer.handleRequest} from routes of your own.
+ * @typeParam Context - what hooks get as `request.context`: behind the middleware Express's `Request`
  */
-export class TusServer {
+export class TusServer<Context = unknown> {
   /** The path below which this server routes, without a slash at the end. */
   readonly basePath: string
   readonly #core: Core
@@ -53,8 +54,9 @@ export class TusServer {
    * @param options - the storage, limits, times
    * @throws TypeError if an option can't be what it says
    */
-  constructor(options: TusServerOptions) {
-    const resolved = resolveOptions(options)
+  constructor(options: TusServerOptions<Context>) {
+    // What adapters pass is theirs to know: the core hands it through.
+    const resolved = resolveOptions(options as TusServerOptions)
     this.basePath = resolved.basePath
     this.#core = createCore(resolved, (error) => this.reportError(error))
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
