@@ -2,6 +2,7 @@
 
 import { MemoryBudget, Turns } from './admission.js'
 import { Claims } from './claims/claims.js'
+import { Completions } from './completions.js'
 import { type Cors, createCors } from './cors.js'
 import type { Intake } from './handlers/receive-body.js'
 import type { ResolvedOptions } from './options.js'
@@ -14,6 +15,7 @@ export interface Core {
   readonly options: ResolvedOptions
   readonly claims: Claims
   readonly intake: Intake
+  readonly completions: Completions
   /** `undefined` if the application sees to it. */
   readonly cors: Cors | undefined
 }
@@ -21,8 +23,9 @@ export interface Core {
 /** Puts the parts of a server together. */
 export function createCore(options: ResolvedOptions, onError: (error: unknown) => void): Core {
   const { storage, leaseMs, claimWaitMs, maxActiveBodies, memoryBudget, segmentBytes, segmentMs, now } = options
-  return {
+  const core: Core = {
     options,
+    completions: new Completions(() => core, onError),
     cors: options.cors ? createCors(options.cors) : undefined,
     claims: new Claims({ storage, leaseMs, waitMs: claimWaitMs, now, onError }),
     intake: {
@@ -34,4 +37,5 @@ export function createCore(options: ResolvedOptions, onError: (error: unknown) =
       now,
     },
   }
+  return core
 }

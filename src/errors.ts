@@ -22,6 +22,12 @@ export const ERRORS = {
   ERR_LENGTH_BELOW_OFFSET: { status: 400, message: 'Upload-Length is below what is stored already' },
   ERR_INVALID_DEFER_LENGTH: { status: 400, message: 'Upload-Defer-Length must be 1' },
   ERR_INVALID_OFFSET: { status: 400, message: 'Upload-Offset must be a non-negative integer of at most 2^53-1' },
+  ERR_INVALID_CONCAT: { status: 400, message: 'Upload-Concat must be "partial", or "final;" and a list of URLs' },
+  ERR_NO_PARTIAL: { status: 400, message: 'Upload-Concat names something that is no partial upload' },
+  ERR_LENGTH_OF_FINAL: { status: 400, message: 'The length of a final upload is that of its partial uploads' },
+  ERR_FINAL: { status: 403, message: 'A final upload takes no bytes of its own' },
+  ERR_PARTIAL_NEEDED: { status: 409, message: 'A final upload waits for this partial upload' },
+  ERR_NO_CONCATENATION: { status: 501, message: 'Concatenation is not offered here' },
   ERR_INVALID_METADATA: { status: 400, message: 'Upload-Metadata must be a list of unique keys and Base64 values' },
   ERR_INVALID_CONTENT_TYPE: { status: 415, message: 'Content-Type must be application/offset+octet-stream' },
   ERR_OFFSET_MISMATCH: { status: 409, message: 'Upload-Offset is not the offset of the upload' },
@@ -40,6 +46,8 @@ export const ERRORS = {
   },
   ERR_LOCKED: { status: 423, message: 'The upload is in use by another request' },
   ERR_STOPPED: { status: 423, message: 'Another request took the upload over; what arrived is stored' },
+  ERR_PROCESSING: { status: 423, message: 'The upload is being processed' },
+  ERR_REJECTED: { status: 422, message: 'The upload was rejected' },
   ERR_CLOSING: { status: 503, message: 'The server is shutting down' },
   ERR_DISK_FULL: { status: 507, message: 'There is no space left for the upload' },
   ERR_INTERNAL: { status: 500, message: 'Internal server error' },
@@ -52,6 +60,8 @@ export type TusErrorCode = keyof typeof ERRORS
 export interface TusErrorOptions {
   /** The sentence for the client. Defaults to the table's. */
   readonly message?: string
+  /** The HTTP status of the answer. Defaults to the table's. */
+  readonly status?: number | undefined
   /** Headers of the answer besides those that every answer has. */
   readonly headers?: Readonly<Record<string, string>>
   /** What went wrong inside; logged, never sent. */
@@ -75,7 +85,7 @@ export class TusError extends Error {
   constructor(code: TusErrorCode, options: TusErrorOptions = {}) {
     super(options.message ?? ERRORS[code].message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
-    this.status = ERRORS[code].status
+    this.status = options.status ?? ERRORS[code].status
     this.headers = options.headers ?? {}
   }
 }

@@ -1,9 +1,10 @@
 // The callbacks of an upload's life: what they get, and what they may change.
 
+import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { TusError } from './errors.js'
 import { parseUploadMetadata } from './headers/upload-metadata.js'
 import type { TusRequest } from './request.js'
-import type { Upload } from './upload.js'
+import type { CompletionResult, Upload } from './upload.js'
 
 /** The request that a hook runs for. */
 export interface HookRequest<Context = unknown> {
@@ -17,7 +18,7 @@ export interface HookRequest<Context = unknown> {
 }
 
 /** An upload as hooks see it. */
-export interface HookUpload extends Omit<Upload, 'metadata' | 'holder'> {
+export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'completion'> {
   /** `Upload-Metadata`, decoded. An object without prototype; a key without a value has `''`. */
   readonly metadata: Readonly<Record<string, string>>
 }
@@ -61,6 +62,22 @@ export interface Hooks<Context = unknown> {
     readonly request: HookRequest<Context>
     readonly upload: HookUpload
   }) => void | Promise<void>
+  /**
+   * After all bytes of an upload are committed, at least once for each: if it fails, or the process dies before it has
+   * returned, it runs again, until it succeeds. Not for partial uploads of a concatenation. What it returns becomes part
+   * of the finishing answer. Throwing a {@link TusError} is a verdict: the upload is removed, and requests for it are
+   * answered by that status from then on. Throwing anything else is a failure: it is tried again, later each time.
+   */
+  readonly onUploadComplete?: (event: {
+    readonly upload: HookUpload
+    /** The absolute path of the finished file, where the storage has files. */
+    readonly path: string | undefined
+    /** 1 at the first try. */
+    readonly attempt: number
+    /** The request that completed the upload; `undefined` if it is tried again, or in the background. */
+    readonly request: HookRequest<Context> | undefined
+    // biome-ignore lint/suspicious/noConfusingVoidType: a hook that answers nothing returns nothing
+  }) => CompletionResult | undefined | void | Promise<CompletionResult | undefined | void>
   /** Before an upload is removed by a client's request. */
   readonly onBeforeTerminate?: (event: {
     readonly request: HookRequest<Context>
@@ -81,7 +98,7 @@ export function hookRequest({ method, path, headers, options }: TusRequest): Hoo
 
 /** A record as hooks see it. */
 export function hookUpload(upload: Upload): HookUpload {
-  const { holder: _, metadata, ...rest } = upload
+  const { holder: _, completion: __, metadata, ...rest } = upload
   return { ...rest, metadata: (metadata && parseUploadMetadata(metadata)) || Object.create(null) }
 }
 
@@ -106,4 +123,34 @@ export function checkName(name: string): string {
 /** Whether an error refuses, rather than being a mistake of the hook. */
 export function isRefusal(error: unknown): error is TusError {
   return error instanceof TusError
+}
+
+/** Headers that clients go by, or that belong to the connection. */
+const RESERVED_HEADER = /^(tus-.*|upload-.*|location|content-length|transfer-encoding|connection)$/i
+
+/**
+ * Checks what {@link Hooks.onUploadComplete} returned.
+ * @throws TypeError if it can't be part of an answer that says that the upload is complete
+ */
+export function checkResult(result: unknown): CompletionResult | undefined {
+  if (result === undefined || result === null) return undefined
+  const { status, headers = {}, body } = result as CompletionResult
+  if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 299)) {
+    throw new TypeError(`onUploadComplete: status must be 200 to 299, not ${status}: throw to refuse an upload`)
+  }
+  if (body !== undefined && typeof body !== 'string') throw new TypeError('onUploadComplete: body must be a string')
+  for (const [name, value] of Object.entries(headers)) {
+    if (RESERVED_HEADER.test(name)) throw new TypeError(`onUploadComplete: the header ${name} is not its own to set`)
+    assertHeader(name, value)
+  }
+  return { status, headers, body }
+}
+
+function assertHeader(name: string, value: string): void {
+  try {
+    validateHeaderName(name)
+    validateHeaderValue(name, value)
+  } catch (cause) {
+    throw new TypeError(`onUploadComplete: not a header: ${JSON.stringify(name)}`, { cause })
+  }
 }

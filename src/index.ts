@@ -8,12 +8,20 @@ export type { CorsOptions, OriginCheck } from './cors.js'
 export { ERRORS, TusError, type TusErrorCode, type TusErrorOptions } from './errors.js'
 export { formatUploadMetadata, parseUploadMetadata } from './headers/upload-metadata.js'
 export type { CreateDecision, HookRequest, Hooks, HookUpload } from './hooks.js'
-export type { Durability, ErrorContext, ExpirationOptions, Logger, MaxSize, TusServerOptions } from './options.js'
+export type {
+  ConcatenationOptions,
+  Durability,
+  ErrorContext,
+  ExpirationOptions,
+  Logger,
+  MaxSize,
+  TusServerOptions,
+} from './options.js'
 export type { HandleOptions, RequestBody, RequestHeaders, TusResponse } from './request.js'
 export { type CloseOptions, TusServer } from './server.js'
-export { MemoryStorage, type MemoryStorageOptions } from './storage/memory-storage.js'
+export { MemoryStorage, type MemoryStorageOptions } from './storage/memory/memory-storage.js'
 export { type OffloadOptions, offload } from './storage/offload.js'
 export { SQLiteStorage, type SQLiteStorageOptions } from './storage/sqlite/sqlite-storage.js'
 export type * from './storage/storage.js'
 export type { CleanUpResult } from './sweeper.js'
-export type { Holder, NewUpload, Tombstone, Upload } from './upload.js'
+export type { Completion, CompletionResult, Concat, Holder, NewUpload, Tombstone, Upload } from './upload.js'

@@ -76,6 +76,17 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context> {
    */
   readonly expiration?: ExpirationOptions | false
   /**
+   * Uploads made of others (parallel uploads): `false` switches them off.
+   * @default on, if the storage can
+   */
+  readonly concatenation?: ConcatenationOptions | false
+  /**
+   * Whether the answer that completes an upload waits for `onUploadComplete`: `'await'`, or `'background'` for work that
+   * takes longer than a client waits. While it is awaited and not done, HEAD is answered by 423.
+   * @default 'await'
+   */
+  readonly completion?: 'await' | 'background'
+  /**
    * Makes the ids of uploads: letters, digits, `-` and `_`, up to 200 of them. Ids must never come again.
    * @default 128 random bits in hexadecimal
    */
@@ -164,6 +175,16 @@ export interface ExpirationOptions {
   readonly rememberMs?: number
 }
 
+/** What becomes of partial uploads. */
+export interface ConcatenationOptions {
+  /**
+   * Whether partial uploads are kept after a final upload was made of them, so that they can be used again; they take up
+   * their space once more. Otherwise they are removed as soon as the final upload has a file of its own.
+   * @default false
+   */
+  readonly keepPartials?: boolean
+}
+
 /** The largest upload in bytes, or a function that says it for a request. */
 export type MaxSize<Context = unknown> =
   | number
@@ -174,7 +195,15 @@ export interface ResolvedExpiration extends Required<Omit<ExpirationOptions, 'fi
   readonly finishedAfterMs: number | undefined
 }
 
-type Unset = 'expiration' | 'maxSize' | 'maxChunkSize' | 'onError' | 'generateId' | 'publicUrl' | keyof Hooks
+type Unset =
+  | 'expiration'
+  | 'concatenation'
+  | 'maxSize'
+  | 'maxChunkSize'
+  | 'onError'
+  | 'generateId'
+  | 'publicUrl'
+  | keyof Hooks
 
 /** Options with all defaults filled in. */
 export interface ResolvedOptions extends Required<Omit<TusServerOptions, Unset>> {
@@ -183,6 +212,9 @@ export interface ResolvedOptions extends Required<Omit<TusServerOptions, Unset>>
   readonly generateId: ((request: HookRequest) => string | Promise<string>) | undefined
   readonly publicUrl: string | undefined
   readonly expiration: ResolvedExpiration | undefined
+  /** Whether uploads can be made of others. */
+  readonly concatenation: boolean
+  readonly keepPartials: boolean
   readonly hooks: Hooks
   readonly onError: (error: unknown, context: ErrorContext | undefined) => void
 }
@@ -212,8 +244,10 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     generateId: options.generateId,
     absoluteLocation: options.absoluteLocation ?? false,
     expiration: options.expiration ? resolveExpiration(options.expiration, storage) : undefined,
+    ...resolveConcatenation(options.concatenation, storage),
     publicUrl: resolvePublicUrl(options.publicUrl),
     hooks: pickHooks(options),
+    completion: resolveCompletion(options),
     durability,
     claimWaitMs: natural('claimWaitMs', options.claimWaitMs ?? 15_000, 0),
     leaseMs: natural('leaseMs', options.leaseMs ?? 10_000, 1),
@@ -238,10 +272,34 @@ function resolveExpiration(expiration: ExpirationOptions, storage: Storage): Res
   }
 }
 
+function resolveConcatenation(
+  options: ConcatenationOptions | false | undefined,
+  { assemble, takeCompletion }: Storage,
+): Pick<ResolvedOptions, 'concatenation' | 'keepPartials'> {
+  const can = assemble !== undefined && takeCompletion !== undefined
+  if (options && !can) throw new TypeError('TusServer: this storage can not concatenate uploads')
+  return { concatenation: can && options !== false, keepPartials: options ? (options.keepPartials ?? false) : false }
+}
+
+function resolveCompletion({
+  completion = 'await',
+  onUploadComplete,
+  storage,
+}: TusServerOptions): 'await' | 'background' {
+  if (completion !== 'await' && completion !== 'background') {
+    throw new TypeError(`TusServer: completion must be 'await' or 'background', not ${String(completion)}`)
+  }
+  if (onUploadComplete !== undefined && storage.takeCompletion === undefined) {
+    throw new TypeError('TusServer: onUploadComplete needs a storage that remembers what is to be done')
+  }
+  return completion
+}
+
 const HOOKS = [
   'onIncomingRequest',
   'onUploadCreate',
   'onChunkReceived',
+  'onUploadComplete',
   'onBeforeTerminate',
   'onUploadTerminate',
 ] as const

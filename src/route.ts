@@ -6,6 +6,13 @@ export type Route = { readonly kind: 'collection' } | { readonly kind: 'upload';
 /** Ids go into file names and URLs as they are, so they have none of the characters that mean something there. */
 const ID = /^[A-Za-z0-9_-]{1,200}$/
 
+/** The id that an upload's URL ends with, absolute or relative, under whatever mount. */
+export function idOfUrl(url: string): string | undefined {
+  const path = url.replace(/[?#].*$/s, '').replace(/\/$/, '')
+  const id = path.slice(path.lastIndexOf('/') + 1)
+  return isUploadId(id) ? id : undefined
+}
+
 /** Whether a string may be the id of an upload. */
 export function isUploadId(id: string): boolean {
   return ID.test(id)

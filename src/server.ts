@@ -21,8 +21,11 @@ import {
 } from './request.js'
 import { isUploadId, type Route, routeOf } from './route.js'
 import { type CleanUpResult, Sweeper } from './sweeper.js'
+import { within } from './within.js'
 
 const DEFAULT_CLOSE_MS = 5_000
+/** How long requests may take to end once their bodies are stopped, in milliseconds. */
+const STOP_MS = 2_000
 
 /** Options of {@link TusServer.close}. */
 export interface CloseOptions {
@@ -62,6 +65,7 @@ export class TusServer<Context = unknown> {
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
     // What a kill has left behind is tidied up beside the first requests; none of them depends on it.
     this.#sweeper.start()
+    this.#core.completions.start()
   }
 
   /**
@@ -143,13 +147,18 @@ export class TusServer<Context = unknown> {
 
   async #close(timeoutMs: number): Promise<void> {
     if (this.#running > 0) {
-      const timer = setTimeout(() => this.#core.claims.stopAll(), timeoutMs)
-      await new Promise<void>((resolve) => {
+      const idle = new Promise<void>((resolve) => {
         this.#idle = resolve
       })
-      clearTimeout(timer)
+      await within(timeoutMs, idle)
+      if (this.#running > 0) {
+        this.#core.claims.stopAll()
+        // A hook that never returns must not keep the process from its end.
+        await within(STOP_MS, idle)
+      }
     }
     await this.#sweeper.close()
+    await this.#core.completions.close(timeoutMs)
     await this.#core.claims.close()
     await this.#core.options.storage.close()
   }
@@ -194,7 +203,7 @@ export class TusServer<Context = unknown> {
   #errorResponse(thrown: unknown, { method, path, options }: TusRequest): TusResponse {
     const error = toTusError(thrown)
     const { headers, code } = error
-    const internal = error.status >= 500 && code !== 'ERR_CLOSING'
+    const internal = error.status >= 500 && code !== 'ERR_CLOSING' && code !== 'ERR_NO_CONCATENATION'
     const cause = error.cause ?? error
     if (internal) this.reportError(cause, { method, path, context: options.context })
     // Clients take any other failure of HEAD for the end of the upload and start a new one.

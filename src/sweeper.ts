@@ -2,7 +2,7 @@
 
 import type { Core } from './core.js'
 import { TusError } from './errors.js'
-import { isExpired } from './handlers/missing.js'
+import { isExpired, tombstoneOf } from './handlers/missing.js'
 import { removeUpload } from './handlers/remove-upload.js'
 
 /** How much is done before others have their turn. */
@@ -39,11 +39,10 @@ export class Sweeper {
     setImmediate(() => this.#inBackground(() => this.#vacuum())).unref()
   }
 
-  /** Removes all uploads that have expired, and tidies up. */
+  /** Does what is left to be done for complete uploads, removes all that have expired, and tidies up. */
   async cleanUp(): Promise<CleanUpResult> {
-    const expired = await this.#removeExpired()
-    await this.#vacuum()
-    return { expired }
+    await this.#core.completions.runDue()
+    return this.#clean()
   }
 
   /** Stops, after the step that is under way. */
@@ -53,12 +52,18 @@ export class Sweeper {
     await this.#running
   }
 
+  async #clean(): Promise<CleanUpResult> {
+    const expired = await this.#removeExpired()
+    await this.#vacuum()
+    return { expired }
+  }
+
   #sweep(everyMs: number): void {
     const { storage } = this.#core.options
     this.#inBackground(async () => {
       // A little longer than a round, so that the one that sweeps goes on doing it.
       const request = { owner: this.#core.claims.owner, ttlMs: everyMs * 2 }
-      if (storage.lease === undefined || (await storage.lease('sweep', request))) await this.cleanUp()
+      if (storage.lease === undefined || (await storage.lease('sweep', request))) await this.#clean()
     })
   }
 
@@ -74,32 +79,37 @@ export class Sweeper {
   async #removeExpired(): Promise<number> {
     const { storage, now } = this.#core.options
     let removed = 0
+    const stuck = new Set<string>()
     while (!this.#stopped) {
       const ids = (await storage.expired?.(now(), STEP)) ?? []
       let progress = 0
-      for (const id of ids) if (await this.#removeOne(id)) progress++
+      for (const id of ids) {
+        if (stuck.has(id)) continue
+        if (await this.#removeOne(id)) progress++
+        else stuck.add(id)
+      }
       removed += progress
-      // Those that can't be removed now must not be tried for ever.
-      if (progress === 0 || ids.length < STEP) break
+      // Those that can't be removed now must not be tried for ever. What was removed may have kept others alive.
+      if (progress === 0) break
       await pause()
     }
     return removed
   }
 
   async #removeOne(id: string): Promise<boolean> {
-    const { expiration, now } = this.#core.options
     try {
       return await removeUpload(this.#core, id, {
         request: undefined,
         // It may have been renewed between the search and the claim.
-        before: (upload) => {
-          if (!isExpired(this.#core, upload)) throw new StillAlive()
+        before: async (upload) => {
+          if (!(await isExpired(this.#core, upload))) throw new StillAlive()
+          this.#core.completions.assertIdle(upload)
         },
-        ...(expiration && { tombstone: { status: 410, untilMs: now() + expiration.rememberMs } }),
+        tombstone: tombstoneOf(this.#core, 410),
       })
     } catch (error) {
       // One that somebody holds on to comes up again in the next round.
-      const passing = error instanceof StillAlive || (error instanceof TusError && error.code === 'ERR_LOCKED')
+      const passing = error instanceof StillAlive || (error instanceof TusError && error.status === 423)
       if (!passing) this.#onError(error)
       return false
     }
@@ -107,7 +117,12 @@ export class Sweeper {
 
   async #vacuum(): Promise<void> {
     const { storage } = this.#core.options
-    while (!this.#stopped && (await storage.vacuum?.(STEP))?.more) await pause()
+    while (!this.#stopped) {
+      const { more = false, failures = [] } = (await storage.vacuum?.(STEP)) ?? {}
+      for (const failure of failures) this.#onError(failure)
+      if (!more) return
+      await pause()
+    }
   }
 }
 

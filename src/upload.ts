@@ -8,6 +8,40 @@ export interface Holder {
   readonly leaseUntilMs: number
 }
 
+/** The role of an upload in a concatenation (https://tus.io/protocols/resumable-upload#concatenation). */
+export interface Concat {
+  /** `Upload-Concat` as the client sent it. */
+  readonly header: string
+  /** The ids of a final upload's partial uploads, in order; `undefined` for a partial upload. */
+  readonly partials: readonly string[] | undefined
+  /** How large a final upload may become, in bytes, where its length is not known from the beginning. */
+  readonly maxSize?: number | undefined
+}
+
+/** What an application answers to a completed upload: kept, so that a client that lost the answer gets it again. */
+export interface CompletionResult {
+  /** The status of the finishing answer: 200 to 299. */
+  readonly status?: number | undefined
+  /** Headers of the finishing answer, besides those of the protocol. */
+  readonly headers?: Readonly<Record<string, string>> | undefined
+  /** The body of the finishing answer. */
+  readonly body?: string | undefined
+}
+
+/** What is left to be done once all bytes are committed, and what came of it. */
+export interface Completion {
+  /** Whether nothing is left to be done. */
+  readonly settled: boolean
+  /** How often it was tried. */
+  readonly attempt: number
+  /** When it is tried next, or the present try runs out unless it is prolonged; milliseconds since the epoch. */
+  readonly dueAtMs: number | undefined
+  /** The server instance that tries at the moment. */
+  readonly worker: string | undefined
+  /** What the application answered. */
+  readonly result: CompletionResult | undefined
+}
+
 /** One upload: what a storage keeps of it. */
 export interface Upload {
   /** The last segment of the upload's URL. */
@@ -28,6 +62,10 @@ export interface Upload {
   readonly expiresAtMs: number | undefined
   /** Whether all bytes are committed. */
   readonly complete: boolean
+  /** Its role in a concatenation; `undefined` for an upload on its own. */
+  readonly concat?: Concat | undefined
+  /** What is left to be done once it is complete; `undefined` if that is nothing, or it is not complete. */
+  readonly completion?: Completion | undefined
   /** Who writes to it at the moment, as far as the storage knows. The claim may have run out. */
   readonly holder: Holder | undefined
 }
@@ -41,4 +79,9 @@ export interface Tombstone {
 }
 
 /** An upload that is to be created. */
-export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'holder'>
+export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'completion' | 'holder'>
+
+/** Whether an upload is a part of others, and never a finished file by itself. */
+export function isPartial({ concat }: Pick<Upload, 'concat'>): boolean {
+  return concat !== undefined && concat.partials === undefined
+}

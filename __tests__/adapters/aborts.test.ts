@@ -59,7 +59,7 @@ describe.each(HOSTS)('$name', (host) => {
       expect({ errors: app.errors, warnings: app.warnings }).toEqual({ errors: [], warnings: [] })
     })
 
-    test('keeps what it has even if the connection is reset', async () => {
+    test('SHOULD 12: keeps what it has even if the connection is reset', async () => {
       const app = await start(host, { middleware })
       const path = await create(app.port, 100)
       const connection = await begin(app, { path, offset: 0, length: 100, chunked }, pattern(40))
@@ -83,7 +83,7 @@ describe.each(HOSTS)('$name', (host) => {
     })
   })
 
-  test('bytes that arrived while the storage was busy are kept, too', async () => {
+  test('SHOULD 12: bytes that arrived while the storage was busy are kept, too', async () => {
     const gate = deferred()
     const storage = hookedStorage({ write: (_chunks, write) => gate.promise.then(write) })
     const app = await start(host, { tus: { storage, segmentBytes: 1000 }, middleware: { bufferLimit: 0 } })

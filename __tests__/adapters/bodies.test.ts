@@ -133,15 +133,15 @@ describe.each(HOSTS)('$name', (host) => {
     const inner = new MemoryStorage()
     const reading = deferred()
     const opening = deferred()
-    const reached = { get: deferred(), openStage: deferred() }
+    const reached = { claim: deferred(), openStage: deferred() }
     let slow = false
     const storage = overriding(inner, {
-      get: async (id) => {
+      claim: async (...args) => {
         if (slow) {
-          reached.get.resolve()
+          reached.claim.resolve()
           await reading.promise
         }
-        return inner.get(id)
+        return inner.claim(...args)
       },
       openStage: async (...args) => {
         reached.openStage.resolve()
@@ -157,7 +157,7 @@ describe.each(HOSTS)('$name', (host) => {
     await connection.write('Content-Length' in framing ? 'hello' : '5\r\nhello\r\n')
     const { req } = await request(1)
     for (const [step, gate] of [
-      [reached.get, reading],
+      [reached.claim, reading],
       [reached.openStage, opening],
     ] as const) {
       await step.promise

@@ -18,6 +18,8 @@ export interface Call {
   readonly body?: string | Uint8Array
   /** Sends no end of the body. */
   readonly open?: boolean
+  /** What follows the body, which is chunked then. */
+  readonly trailers?: Readonly<Record<string, string>>
 }
 
 export const TUS = { 'Tus-Resumable': '1.0.0' }
@@ -26,7 +28,7 @@ export const CHUNK = { ...TUS, 'Content-Type': 'application/offset+octet-stream'
 /** Opens a request and sends what there is of its body. */
 export function open(
   port: number,
-  { method, path, headers = {}, body, open: unfinished = false }: Call,
+  { method, path, headers = {}, body, open: unfinished = false, trailers }: Call,
 ): ClientRequest {
   const defined = Object.entries(headers).filter(([, value]) => value !== undefined)
   const outgoing = Object.fromEntries(defined) as Record<string, string | string[]>
@@ -34,7 +36,13 @@ export function open(
   if (unfinished) {
     client.flushHeaders()
     if (body !== undefined && body.length > 0) client.write(body)
-  } else client.end(body)
+  } else {
+    if (trailers) {
+      client.flushHeaders()
+      client.addTrailers(trailers)
+    }
+    client.end(body)
+  }
   return client
 }
 

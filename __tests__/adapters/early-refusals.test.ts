@@ -55,7 +55,7 @@ describe.each(HOSTS)('$name', (host) => {
     return { ...running, upload: await create(running.port, 5) }
   }
 
-  test('the answer to a huge body, of stated length or not, is seen by a client that floods the connection', async () => {
+  test('MUST 3, 10, 16: the answer to a huge body, of stated length or not, is seen by a client that floods the connection', async () => {
     const running = await startWithUpload()
     const framings = [
       [{ 'Content-Length': HUGE }, Buffer.alloc(MIB)],

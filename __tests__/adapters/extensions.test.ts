@@ -120,6 +120,21 @@ describe.each(Object.entries(HOSTS))('%s', (_name, makeHost) => {
     expect([head.statusCode, head.headers['upload-offset']]).toEqual([200, '5'])
   })
 
+  it('breaks the connection of a download whose upload is removed, instead of leaving the client to wait', async () => {
+    const storage = new MemoryStorage()
+    const port = await start(makeHost, { downloads: true, storage })
+    const path = await create(port, 0)
+    // The record says more than there is.
+    const get = storage.get.bind(storage)
+    storage.get = async (id) => {
+      const upload = await get(id)
+      return upload && { ...upload, length: 5 }
+    }
+    const asked = performance.now()
+    await expect(send(port, { method: 'GET', path, headers: {} })).rejects.toThrow(/hang up|aborted|ECONNRESET/)
+    expect(performance.now() - asked).toBeLessThan(4000)
+  })
+
   it('names scheme and host in Location where asked, and never what is no host', async () => {
     const port = await start(makeHost, { absoluteLocation: true })
     const locationFor = async (headers = {}): Promise<string> => {

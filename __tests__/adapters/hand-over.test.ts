@@ -119,7 +119,7 @@ describe.each(HOSTS)('$name', (host) => {
     })
   })
 
-  test('of two PATCHes that compete for one offset exactly one wins', async () => {
+  test('MUST 10: of two PATCHes that compete for one offset exactly one wins', async () => {
     const app = await start(host)
     for (let round = 0; round < 20; round++) {
       const path = await create(app.port, 10)

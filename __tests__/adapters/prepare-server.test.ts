@@ -30,7 +30,7 @@ function inPieces(bytes: Uint8Array, count: number): Uint8Array[] {
 }
 
 describe.each(HOSTS)('$name', (host) => {
-  test('a refusal comes without 100 Continue, and spares the client the body', async () => {
+  test('MUST 3, 10, 16: a refusal comes without 100 Continue, and spares the client the body', async () => {
     const app = await start(host)
     const path = await create(app.port, 5)
     for (const [status, headers] of [
@@ -46,7 +46,7 @@ describe.each(HOSTS)('$name', (host) => {
     }
   })
 
-  test('a body that is taken is asked for by 100 Continue, once', async () => {
+  test('MUST 11: a body that is taken is asked for by 100 Continue, once', async () => {
     const app = await start(host)
     const path = await create(app.port, 10)
     const connection = await RawConnection.open(app.port)
@@ -86,7 +86,7 @@ describe.each(HOSTS)('$name', (host) => {
     connection.destroy()
   })
 
-  test('a creation with a body is asked for, or refused', async () => {
+  test('SHOULD 18: a creation with a body is asked for by 100 Continue, or refused', async () => {
     const app = await start(host, { tus: { maxSize: 100 } })
     const connection = await RawConnection.open(app.port)
     await connection.head('POST', '/files', {

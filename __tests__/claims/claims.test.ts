@@ -2,8 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type AskOptions, type Claim, Claims } from '../../src/claims/claims.js'
-import { MemoryStorage } from '../../src/storage/memory-storage.js'
+import { type AskOptions, Claims } from '../../src/claims/claims.js'
+import type { Claim } from '../../src/claims/held-claim.js'
+import { MemoryStorage } from '../../src/storage/memory/memory-storage.js'
 import type { Storage } from '../../src/storage/storage.js'
 
 const ID = 'a1'

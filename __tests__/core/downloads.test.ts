@@ -159,3 +159,16 @@ it('holds no claim: an upload can be removed while it is sent, and the reader go
   await reader.return?.()
   expect((await handle('DELETE', path)).status).toBe(204)
 })
+
+it('fails rather than ending early where the upload is removed before its bytes are read', async () => {
+  for (const headers of [{}, { Range: 'bytes=3-7' }, { Range: 'bytes=0-1,5-6' }]) {
+    const { tus, path, handle } = await withUpload()
+    const { status, body } = await tus.handleRequest('GET', path, headers)
+    expect(status).toBeLessThan(300)
+    expect((await handle('DELETE', path)).status).toBe(204)
+    const read = async (): Promise<void> => {
+      for await (const chunk of body as AsyncIterable<Uint8Array>) void chunk
+    }
+    await expect(read()).rejects.toThrow(/removed/)
+  }
+})

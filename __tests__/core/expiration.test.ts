@@ -1,6 +1,6 @@
 // Expiration: what expires, when, and what is said of it.
 import { MemoryStorage, type TusServerOptions } from '../../src/index.js'
-import { idOf, startServer } from './support.js'
+import { idOf, overriding, startServer } from './support.js'
 
 const HOUR = 3_600_000
 
@@ -167,4 +167,16 @@ it('sweeps by itself, one instance of those that share a storage', async () => {
 it('needs a storage that can find them', () => {
   const storage = Object.assign(Object.create(new MemoryStorage()), { expired: undefined })
   expect(() => startServer({ storage, expiration: { unfinishedAfterMs: 1 } })).toThrow(TypeError)
+})
+
+it('says what could not be tidied up, and goes on', async () => {
+  const [locked, stuck] = [new Error('locked'), new Error('stuck')]
+  const steps = [
+    { more: true, failures: [locked] },
+    { more: false, failures: [stuck] },
+  ]
+  const storage = overriding(new MemoryStorage(), { vacuum: () => steps.shift() ?? { more: false } })
+  const { tus, logger } = startServer({ storage })
+  await tus.cleanUp()
+  expect(logger.errors).toEqual([locked, stuck])
 })

@@ -265,6 +265,21 @@ test.each(LATECOMERS)('of many PATCHes that compete for one offset, as %s, exact
   expect(String(await stored(path))).toBe(winners[0])
 })
 
+test('a PATCH where a body of bytes began gets 409 while that one is written, and one where it ends waits', async () => {
+  const gate = deferred()
+  const storage = hookedStorage({ write: (_chunks, write) => gate.promise.then(write) })
+  const { create, patch, stored } = startServer({ storage })
+  const path = await create({ 'Upload-Length': '10' })
+  const first = patch(path, 0, Buffer.from('hello'))
+  await idle()
+  expect((await patch(path, 0, Buffer.from('HELLO'))).status).toBe(409)
+  const next = patch(path, 5, Buffer.from('world'))
+  await idle()
+  gate.resolve()
+  expect([(await first).status, (await next).status]).toEqual([204, 204])
+  expect(String(await stored(path))).toBe('helloworld')
+})
+
 test('whoever waits no longer than claimWaitMs gets 423 with Retry-After', async () => {
   const gate = deferred()
   const storage = hookedStorage({ write: (_chunks, write) => gate.promise.then(write) })
@@ -273,11 +288,7 @@ test('whoever waits no longer than claimWaitMs gets 423 with Retry-After', async
   const stuck = patch(path, 0, Buffer.from('hello'))
   await idle()
   const retry = { status: 423, headers: { 'Retry-After': expect.stringMatching(/^[0-9]+$/) } }
-  const answers = await Promise.all([
-    handle('HEAD', path),
-    handle('DELETE', path),
-    patch(path, 0, Buffer.from('hello')),
-  ])
+  const answers = await Promise.all([handle('HEAD', path), handle('DELETE', path), patch(path, 5)])
   expect(answers).toMatchObject([retry, retry, retry])
   gate.resolve()
   expect((await stuck).status).toBe(204)

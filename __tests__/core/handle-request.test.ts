@@ -70,7 +70,8 @@ describe('the answer', () => {
       headers: {
         'Tus-Resumable': '1.0.0',
         'Tus-Version': '1.0.0',
-        'Tus-Extension': 'creation,creation-with-upload,creation-defer-length,termination,checksum,checksum-trailer',
+        'Tus-Extension':
+          'creation,creation-with-upload,creation-defer-length,termination,checksum,checksum-trailer,concatenation,concatenation-unfinished',
         'Tus-Checksum-Algorithm': 'sha1,sha256,sha512,md5,crc32',
       },
       body: undefined,

@@ -1,9 +1,10 @@
-// The checksum extension (PROTOCOL.md 20).
+// The checksum extension (rule 20).
 
 import { createHash } from 'node:crypto'
 import type { Case, Expect, Request } from './case.js'
 import {
   create,
+  createDeferred,
   created,
   createWith,
   forEach,
@@ -106,6 +107,35 @@ export const checksum: readonly Case[] = [
         ...refused(460),
         headers: { Location: null },
       }),
+    ],
+  },
+  {
+    title: 'MUST 20: a chunk that is discarded does not declare a length',
+    steps: [
+      step(createDeferred(), created),
+      step(patch(0, 'hellO', { 'Upload-Checksum': `sha1 ${DIGESTS.sha1}`, 'Upload-Length': '5' }), unchanged(460)),
+      standsAt(0),
+      step(patch(0, 'hello', { 'Upload-Checksum': `sha1 ${DIGESTS.sha1}`, 'Upload-Length': '5' }), storedUpTo(5)),
+      standsAt(5, 5),
+    ],
+  },
+  {
+    title: 'MUST 20: the offset and the length come before the checksum',
+    steps: [
+      step(create(5), created),
+      step(patch(3, 'hello', { 'Upload-Checksum': `sha1 ${DIGESTS.sha1}` }), refused(409)),
+      step(patch(0, 'hello!', { 'Upload-Checksum': `sha1 ${DIGESTS.sha1}` }, { chunked: true }), refused(413)),
+      standsAt(0, 5),
+    ],
+  },
+  {
+    title: 'MUST 20: Tus-Checksum-Algorithm is a list with commas and nothing between, in lower case',
+    options: { checksumAlgorithms: ['sha256', 'sha1'] },
+    steps: [
+      step(options(), { status: 204, headers: { 'Tus-Checksum-Algorithm': 'sha256,sha1' } }),
+      step(create(5), created),
+      step(patchWith(`md5 ${DIGESTS.md5}`), unchanged(400)),
+      step(patchWith(`sha256 ${DIGESTS.sha256}`), storedUpTo(5)),
     ],
   },
   {

@@ -1,4 +1,4 @@
-// Tus-Resumable and Tus-Version (PROTOCOL.md 2, 3), for every method.
+// Tus-Resumable and Tus-Version (rules 2, 3), for every method.
 
 import type { Case, Request, Step } from './case.js'
 import {

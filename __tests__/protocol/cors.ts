@@ -1,5 +1,6 @@
 // CORS: what pages of other origins may do.
 
+import { TusError } from '../../src/errors.js'
 import type { Case, Headers, Request } from './case.js'
 import { create, created, head, patch, step, storedUpTo } from './requests.js'
 
@@ -81,6 +82,23 @@ export const cors: readonly Case[] = [
       }),
       step(preflight(ELSEWHERE), { status: 204, headers: { ...NOTHING, Vary: /Origin/ } }),
       step(create(5), { ...created, headers: { 'Access-Control-Allow-Origin': null, Vary: /Origin/ } }),
+    ],
+  },
+  {
+    title:
+      'MUST CORS: a preflight is answered before the application is asked, and a refusal of the application can be read',
+    options: {
+      cors: {},
+      onIncomingRequest: () => {
+        throw new TusError('ERR_UNAUTHORIZED')
+      },
+    },
+    steps: [
+      step(preflight(APP), { status: 204, headers: { 'Access-Control-Allow-Origin': '*' } }),
+      step(create(5, { Origin: APP }), {
+        status: 401,
+        headers: { 'Access-Control-Allow-Origin': '*', Location: null },
+      }),
     ],
   },
   {

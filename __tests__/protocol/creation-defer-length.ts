@@ -1,4 +1,4 @@
-// The creation-defer-length extension (PROTOCOL.md 15).
+// The creation-defer-length extension (rule 15).
 
 import type { Case } from './case.js'
 import { create, createDeferred, created, forEach, patch, refused, standsAt, step, storedUpTo } from './requests.js'

@@ -1,4 +1,4 @@
-// The creation-with-upload extension (PROTOCOL.md 18).
+// The creation-with-upload extension (rule 18).
 
 import type { Case, Expect } from './case.js'
 import { created, createWith, forEach, head, patch, refused, standsAt, step, storedUpTo } from './requests.js'
@@ -97,6 +97,20 @@ export const creationWithUpload: readonly Case[] = [
       step(createWith('hello', { 'Upload-Defer-Length': '1' }, { chunked: true }), refused(413)),
       step(createWith('hell', { 'Upload-Defer-Length': '1' }, { chunked: true }), createdAt(4)),
       standsAt(4),
+    ],
+  },
+  {
+    title: 'MUST 18: a body that is larger than one request may bring is refused and creates nothing',
+    options: { maxChunkSize: 4 },
+    steps: [
+      step(createWith('hello', { 'Upload-Length': '5' }), { ...refused(413), headers: nothing }),
+      step(createWith('hello', { 'Upload-Length': '5' }, { chunked: true }), {
+        ...refused(413),
+        headers: { Location: null },
+      }),
+      step(createWith('hell', { 'Upload-Length': '5' }, { chunked: true }), createdAt(4)),
+      step(patch(4, 'o'), storedUpTo(5)),
+      { stored: 'hello' },
     ],
   },
   {

@@ -1,10 +1,11 @@
-// The creation extension (PROTOCOL.md 14, 16).
+// The creation extension (rules 14, 16).
 
 import type { Case } from './case.js'
 import {
   create,
   createDeferred,
   created,
+  createWith,
   forEach,
   head,
   patch,
@@ -37,6 +38,35 @@ export const creation: readonly Case[] = [
       step(head('{b}'), { status: 200, headers: { 'Upload-Offset': '0', 'Upload-Length': '7' } }),
       step(head('{a}'), { status: 200, headers: { 'Upload-Offset': '5', 'Upload-Length': '5' } }),
     ],
+  },
+  {
+    title: 'MUST 16: an id that is taken is refused, and nothing of its upload is overwritten',
+    options: { generateId: () => 'same' },
+    steps: [
+      step(create(5, { 'Upload-Metadata': 'a YQ==' }), created),
+      step(patch(0, 'hel'), storedUpTo(3)),
+      step(create(7), { ...refused(409), headers: { Location: null } }),
+      step(createWith('X', { 'Upload-Length': '1' }), { ...refused(409), headers: { Location: null } }),
+      step(head(), {
+        status: 200,
+        headers: { 'Upload-Offset': '3', 'Upload-Length': '5', 'Upload-Metadata': 'a YQ==' },
+      }),
+      { stored: 'hel' },
+    ],
+  },
+  {
+    title: 'MAY 16: Location has scheme and host where asked',
+    options: { absoluteLocation: true },
+    steps: [
+      step(create(5), { status: 201, headers: { Location: /^http:\/\/[^/]+\/files\/[A-Za-z0-9_-]+$/ } }),
+      step(patch(0, 'hello'), storedUpTo(5)),
+      standsAt(5, 5),
+    ],
+  },
+  {
+    title: 'MAY 16: Location is below another URL where asked',
+    options: { publicUrl: 'https://cdn.example/up/' },
+    steps: [step(create(5), { status: 201, headers: { Location: /^https:\/\/cdn\.example\/up\/[A-Za-z0-9_-]+$/ } })],
   },
   {
     title: 'MUST 14: an upload of length 0 is complete at once',

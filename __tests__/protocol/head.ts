@@ -1,5 +1,6 @@
-// HEAD (PROTOCOL.md 7, 8).
+// HEAD (rules 7, 8).
 
+import { TusError } from '../../src/errors.js'
 import type { Case } from './case.js'
 import {
   create,
@@ -125,6 +126,23 @@ export const headMethod: readonly Case[] = [
   {
     title: 'SHOULD 8: a terminated upload is answered by 404 without Upload-Offset',
     steps: [step(create(5), created), step(terminate(), { status: 204 }), step(head(), missing)],
+  },
+  {
+    title: 'SHOULD 8: an upload that the application keeps from a client is answered by 403 without Upload-Offset',
+    options: {
+      onIncomingRequest: ({ request, upload }) => {
+        if (upload !== undefined && request.headers['x-user'] !== 'ann') throw new TusError('ERR_FORBIDDEN')
+      },
+    },
+    steps: [
+      step(create(5), created),
+      step(head('{upload}', { 'X-User': 'bob' }), { ...missing, status: 403 }),
+      step(patch(0, 'hello', { 'X-User': 'bob' }), { status: 403, headers: { 'Upload-Offset': null } }),
+      step(terminate('{upload}', { 'X-User': 'bob' }), { status: 403 }),
+      step(patch(0, 'hello', { 'X-User': 'ann' }), storedUpTo(5)),
+      step(head('{upload}', { 'X-User': 'ann' }), { status: 200, headers: { 'Upload-Offset': '5' } }),
+      { stored: 'hello' },
+    ],
   },
   {
     title: 'SHOULD 8: the collection has no offset',

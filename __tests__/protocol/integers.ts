@@ -1,4 +1,4 @@
-// Upload-Offset and Upload-Length (PROTOCOL.md 1).
+// Upload-Offset and Upload-Length (rule 1).
 
 import type { Case } from './case.js'
 import {

@@ -1,4 +1,4 @@
-// Upload-Metadata (PROTOCOL.md 17).
+// Upload-Metadata (rule 17).
 
 import type { Case } from './case.js'
 import { create, created, forEach, head, patch, refused, step, storedUpTo } from './requests.js'

@@ -1,4 +1,4 @@
-// X-HTTP-Method-Override (PROTOCOL.md 6).
+// X-HTTP-Method-Override (rule 6).
 
 import type { Case, Request } from './case.js'
 import { create, created, head, options, patch, standsAt, step, storedUpTo, terminate } from './requests.js'

@@ -1,7 +1,7 @@
-// OPTIONS (PROTOCOL.md 4, 5, 13, 14).
+// OPTIONS (rules 4, 5, 13 and what each extension advertises).
 
 import type { Case } from './case.js'
-import { create, created, forEach, options, step } from './requests.js'
+import { create, created, forEach, options, patch, refused, step, storedUpTo } from './requests.js'
 
 const described = { status: 204, headers: { 'Tus-Version': /^1\.0\.0(,[0-9.]+)*$/ } }
 
@@ -30,8 +30,15 @@ export const optionsMethod: readonly Case[] = [
       }),
     ],
   },
-  ...['creation', 'creation-with-upload', 'creation-defer-length', 'termination'].map((extension) => ({
-    title: `MUST 14: OPTIONS advertises ${extension}`,
+  ...(
+    [
+      [14, 'creation'],
+      [15, 'creation-defer-length'],
+      [18, 'creation-with-upload'],
+      [22, 'termination'],
+    ] as const
+  ).map(([rule, extension]) => ({
+    title: `MUST ${rule}: OPTIONS advertises ${extension}`,
     steps: [step(options(), { status: 204, headers: { 'Tus-Extension': new RegExp(`(^|,)${extension}(,|$)`) } })],
   })),
   {
@@ -42,6 +49,17 @@ export const optionsMethod: readonly Case[] = [
   {
     title: 'SHOULD 5: Tus-Max-Size is not sent where there is no limit',
     steps: [step(options(), { status: 204, headers: { 'Tus-Max-Size': null } })],
+  },
+  {
+    title: 'SHOULD 5: Tus-Max-Size is not sent where the limit is not the same for all',
+    options: { maxSize: ({ headers }) => (headers['x-plan'] === 'free' ? 5 : undefined) },
+    steps: [
+      step(options(), { status: 204, headers: { 'Tus-Max-Size': null } }),
+      step(create(6, { 'X-Plan': 'free' }), refused(413)),
+      step(create(6), created),
+      step(patch(0, 'hello!', { 'X-Plan': 'free' }), refused(413)),
+      step(patch(0, 'hello!'), storedUpTo(6)),
+    ],
   },
   {
     title: 'MUST 5: Tus-Max-Size may be zero',

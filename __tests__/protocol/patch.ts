@@ -1,4 +1,4 @@
-// PATCH (PROTOCOL.md 9 to 12).
+// PATCH (rules 9 to 12).
 
 import type { Case } from './case.js'
 import {
@@ -173,6 +173,20 @@ export const patchMethod: readonly Case[] = [
       step(patch(0, 'hello', {}, { contentLength: '9007199254740993' }), refused(413)),
       step(patch(0, 'hello', {}, { contentLength: '18446744073709551615' }), refused(413)),
       standsAt(0, 5),
+    ],
+  },
+  {
+    title: 'MUST 10: a body that is larger than one request may bring is refused as a whole',
+    options: { maxChunkSize: 4 },
+    steps: [
+      step(create(11), created),
+      step(patch(0, 'hello'), refused(413)),
+      step(patch(0, 'hello', {}, { chunked: true }), refused(413)),
+      standsAt(0, 11),
+      step(patch(0, 'hell', {}, { chunked: true }), storedUpTo(4)),
+      step(patch(4, 'o wo'), storedUpTo(8)),
+      step(patch(8, 'rld'), storedUpTo(11)),
+      { stored: 'hello world' },
     ],
   },
   {

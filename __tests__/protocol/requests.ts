@@ -89,5 +89,9 @@ export function standsAt(offset: number, length?: number): Step {
 
 /** Makes one case of each value; its title ends with the value. */
 export function forEach<T>(values: readonly T[], title: string, steps: (value: T) => readonly Step[]): readonly Case[] {
-  return values.map((value) => ({ title: `${title}: ${JSON.stringify(value)}`, steps: steps(value) }))
+  return values.map((value) => ({
+    title: `${title}: ${JSON.stringify(value)}`,
+    variantOf: title,
+    steps: steps(value),
+  }))
 }

@@ -2,12 +2,19 @@
 
 import type { Case } from './case.js'
 import { checksum } from './checksum.js'
+import { checksumTrailer } from './checksum-trailer.js'
+import { concatenation } from './concatenation.js'
+import { concatenationUnfinished } from './concatenation-unfinished.js'
 import { versions } from './core-versions.js'
 import { cors } from './cors.js'
 import { creation } from './creation.js'
 import { creationDeferLength } from './creation-defer-length.js'
 import { creationWithUpload } from './creation-with-upload.js'
+import { downloads } from './downloads.js'
+import { expiration } from './expiration.js'
+import { handOver } from './hand-over.js'
 import { headMethod } from './head.js'
+import { hundredContinue } from './hundred-continue.js'
 import { integers } from './integers.js'
 import { metadata } from './metadata.js'
 import { methodOverride } from './method-override.js'
@@ -24,11 +31,18 @@ export const SUITES: ReadonlyArray<readonly [name: string, cases: readonly Case[
   ['OPTIONS', optionsMethod],
   ['HEAD', headMethod],
   ['PATCH', patchMethod],
+  ['one upload, two requests', handOver],
+  ['100 Continue', hundredContinue],
   ['creation', creation],
   ['creation-with-upload', creationWithUpload],
   ['creation-defer-length', creationDeferLength],
   ['Upload-Metadata', metadata],
   ['termination', termination],
   ['checksum', checksum],
+  ['checksum-trailer', checksumTrailer],
+  ['expiration', expiration],
+  ['concatenation', concatenation],
+  ['concatenation-unfinished', concatenationUnfinished],
+  ['GET', downloads],
   ['CORS', cors],
 ]

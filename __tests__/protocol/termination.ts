@@ -1,4 +1,4 @@
-// The termination extension (PROTOCOL.md 22).
+// The termination extension (rule 22).
 
 import type { Case } from './case.js'
 import { create, createDeferred, created, head, patch, step, storedUpTo, terminate } from './requests.js'

@@ -1,4 +1,4 @@
-// What the URLs of the collection and of uploads may look like (PROTOCOL.md 8, 9, 16).
+// What the URLs of the collection and of uploads may look like (rules 8, 9, 16).
 
 import type { Case } from './case.js'
 import { create, created, forEach, head, patch, post, standsAt, step, storedUpTo, terminate } from './requests.js'

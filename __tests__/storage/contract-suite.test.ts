@@ -1,5 +1,5 @@
 // The contract suite itself: where it runs, what it leaves out, and that it finds what is wrong.
-import { MemoryStorage } from '../../src/storage/memory-storage.js'
+import { MemoryStorage } from '../../src/storage/memory/memory-storage.js'
 import type { Storage } from '../../src/storage/storage.js'
 import { type StorageContractOptions, storageContract } from '../../src/testing/index.js'
 import { built, runNode } from './support/run-node.js'
@@ -97,7 +97,7 @@ describe('storageContract', () => {
     const { code, stdout } = await runNode(
       `import { describe, it } from 'node:test'
        import { storageContract } from ${JSON.stringify(built('testing/index.js', 'esm'))}
-       import { MemoryStorage } from ${JSON.stringify(built('storage/memory-storage.js', 'esm'))}
+       import { MemoryStorage } from ${JSON.stringify(built('storage/memory/memory-storage.js', 'esm'))}
        storageContract('MemoryStorage', ({ now }) => new MemoryStorage({ now }), { describe, it })`,
       { esm: true },
     )

@@ -1,4 +1,4 @@
-import { MemoryStorage } from '../../src/storage/memory-storage.js'
+import { MemoryStorage } from '../../src/storage/memory/memory-storage.js'
 import { storageContract } from '../../src/testing/index.js'
 
 storageContract('MemoryStorage', ({ now }) => new MemoryStorage({ now }))

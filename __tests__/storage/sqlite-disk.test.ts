@@ -50,7 +50,7 @@ describe('SQLiteStorage: what the disk does', () => {
     expect({ stdout, stderr }).toEqual({ stdout: 'ok\ntrue\n', stderr: '' })
   })
 
-  it('a durable completion: bytes and their name, record, final name, and log, in this order', async () => {
+  it('a durable completion: bytes and their name, then the record, then the final name, and then the answer', async () => {
     const { stdout, stderr } = await runNode(
       script(
         `const log = []
@@ -70,18 +70,60 @@ describe('SQLiteStorage: what the disk does', () => {
     )
     expect(stderr).toBe('')
     const log = JSON.parse(stdout) as string[]
-    const placed = log.indexOf('rename')
-    expect(log.slice(0, placed).sort()).toEqual(['done', 'done', 'fdatasync parts/id', 'fsync .resumable-upload/parts'])
-    expect(log.slice(placed + 1)).toEqual([
-      expect.stringMatching(/^fsync resumable-upload-\w+\/f\w+$/),
-      'done',
+    expect(log.slice(0, 4).sort()).toEqual(['done', 'done', 'fdatasync parts/id', 'fsync .resumable-upload/parts'])
+    expect(log.slice(4)).toEqual([
       // The name of the log, once.
       expect.stringMatching(/^fsync f\w+\/\.resumable-upload$/),
       'done',
       'fsync .resumable-upload/uploads.sqlite-wal',
       'done',
+      'rename',
+      expect.stringMatching(/^fsync resumable-upload-\w+\/f\w+$/),
+      'done',
       'answer',
     ])
+  })
+
+  it.each([
+    ['the bytes', 'fdatasync', 'parts/id'],
+    ['their name', 'fsync', '.resumable-upload/parts'],
+    ['the record', 'fsync', '.resumable-upload/uploads.sqlite-wal'],
+    ['the final name', 'fsync', '/f'],
+  ])('a sync of %s that fails: no completed upload, and the blob is not trusted again', async (_title, call, where) => {
+    const { stdout, stderr } = await runNode(
+      script(
+        `let broken = false
+         const path = (fd) => fs.readlinkSync('/proc/self/fd/' + fd).split('/').slice(-2).join('/')
+         const real = fs.${call}
+         fs.${call} = (fd, done) => {
+           if (!broken || !(${JSON.stringify(where)} === '/f' ? !path(fd).includes('.resumable-upload') : path(fd) === ${JSON.stringify(where)})) return real(fd, done)
+           broken = false
+           done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }))
+         }`,
+        `const { bytes } = require(${JSON.stringify(built('testing/subject.js'))})
+         const whole = bytes(400000)
+         await stage.write([whole.subarray(0, 1000)])
+         await stage.commit({ to: 1000, durable: true })
+         await stage.write([whole.subarray(1000, 5000)])
+         await stage.commit({ to: 5000, durable: false })
+         await stage.write([whole.subarray(5000)])
+         broken = true
+         const failure = await stage.commit({ to: 400000, complete: true, durable: true, release: true }).catch((error) => error)
+         await stage.close()
+         const { offset, complete } = await storage.get('id')
+         console.log(failure.code, offset, complete, fs.existsSync(storage.pathOf(upload)))
+         const again = await storage.claim('id', { owner: 'B', ttlMs: 60000, dead: 'A' })
+         console.log(again.upload.pieces.map(({ start, blob }) => start + (blob === 'id' ? ' the old blob' : ' a new one')).join())
+         const next = await storage.openStage('id', again.fence, offset)
+         await next.write([whole.subarray(offset)])
+         console.log(await next.commit({ to: 400000, complete: true, durable: true, release: true }))
+         console.log(fs.readFileSync(storage.pathOf(upload)).equals(whole))`,
+      ),
+    )
+    expect({ stdout, stderr }).toEqual({
+      stdout: 'EIO 1000 false false\n0 the old blob,1000 a new one\nok\ntrue\n',
+      stderr: '',
+    })
   })
 
   it('on a full disk a write that fails leaves nothing, and what was staged before can be committed', async () => {

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { openDatabase } from '../../src/storage/sqlite/driver.js'
 import { assertSameBytes, bytes, newUpload } from '../../src/testing/subject.js'
 import { openStorage } from './support/open-storage.js'
 import { tempFolder } from './support/temp-folder.js'
@@ -162,6 +163,51 @@ describe('SQLiteStorage: files', () => {
     await subject.release(id, stage.fence)
     while ((await storage.vacuum(100)).more);
     expect(parts()).toEqual([`${id}.${stage.fence}`])
+  })
+
+  it('tidying up goes on past what can not be removed, and says why it could not', async () => {
+    const { subject, storage, directory, parts, part } = openStorage()
+    const { id } = await subject.create({ length: 1, name: 'stuck' })
+    await subject.append(id, bytes(1), { complete: true })
+    rmSync(join(directory, 'stuck'))
+    mkdirSync(join(directory, 'stuck/full'), { recursive: true })
+    const { fence } = await subject.claim(id)
+    await expect(Promise.resolve(storage.remove(id, fence))).rejects.toThrow()
+    mkdirSync(part('0-no-file'))
+    for (let index = 0; index < 30; index++) writeFileSync(part(`orphan${index}`), 'x')
+    const failures: unknown[] = []
+    for (let more = true; more; ) {
+      const step = await storage.vacuum(10)
+      failures.push(...(step.failures ?? []))
+      more = step.more
+    }
+    expect(failures).toHaveLength(2)
+    expect(parts()).toEqual(['0-no-file'])
+  })
+
+  it('tidying up drops all tombstones whose time is over', async () => {
+    const { subject, storage, directory } = openStorage()
+    for (let index = 0; index < 25; index++) {
+      const { id } = await subject.create()
+      const { fence } = await subject.claim(id)
+      await storage.remove(id, fence, { status: 410, untilMs: subject.clock.now() + (index < 24 ? 1 : 60_000) })
+    }
+    await subject.clock.advance(1)
+    while ((await storage.vacuum(10)).more);
+    const database = openDatabase(join(directory, '.resumable-upload/uploads.sqlite'))
+    expect(database.prepare('SELECT count(*) AS left FROM tombstones').get()).toEqual({ left: 1 })
+    database.close()
+  })
+
+  it('a name below that of a file is taken, and one that needs new folders is not', async () => {
+    const { subject, storage } = openStorage()
+    const { id } = await subject.create({ name: 'a', length: 1 })
+    await subject.append(id, bytes(1), { complete: true })
+    for (const name of ['a/b', 'a/b/c']) expect(await storage.create(newUpload(0, { name }))).toBe('exists')
+    const other = await subject.create({ name: 'b/c/d', length: 1 })
+    await subject.append(other.id, bytes(1), { complete: true })
+    expect(await storage.create(newUpload(0, { name: 'b/c/e' }))).toBe('created')
+    expect(await storage.create(newUpload(0, { name: 'b/c/d/e' }))).toBe('exists')
   })
 
   it('a finished file that could not be placed, is when it is read', async () => {

@@ -25,22 +25,28 @@ export async function sendResponse(req: AdapterRequest, res: ServerResponse, res
   if (isStillComing(req)) closeAfterAnswer(req, res)
   const { status, headers, body } = response
   if (isExpress(res)) res.status(status).set(headers)
-  else {
-    res.statusCode = status
-    for (const name in headers) res.setHeader(name, headers[name] as string)
-  }
+  else return sendByNode(req, res, response)
   // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload; a GET, too, which may
   // be a HEAD by X-HTTP-Method-Override.
   if (req.method === 'HEAD' || (req.method === 'GET' && body === undefined)) res.end()
-  else if (body === undefined || body instanceof Uint8Array) sendBytes(res, body)
+  // Without an argument where there is no body: an empty one would get an ETag and a content type.
+  else if (body === undefined) res.send()
+  else if (body instanceof Uint8Array) res.send(Buffer.from(body.buffer, body.byteOffset, body.length))
   else await pipeline(Readable.from(body), res).catch(() => {})
 }
 
-function sendBytes(res: ServerResponse, body: Uint8Array | undefined): void {
-  // Without an argument where there is no body: an empty one would get an ETag and a content type.
-  if (body === undefined) isExpress(res) ? res.send() : res.end()
-  else if (isExpress(res)) res.send(Buffer.from(body.buffer, body.byteOffset, body.length))
-  else res.setHeader('Content-Length', body.length).end(body)
+async function sendByNode(req: AdapterRequest, res: ServerResponse, response: TusResponse): Promise<void> {
+  const { status, headers, body } = response
+  if (body !== undefined && !(body instanceof Uint8Array) && req.method !== 'HEAD') {
+    res.writeHead(status, headers)
+    await pipeline(Readable.from(body), res).catch(() => {})
+    return
+  }
+  // Said by us: Node would send an answer that is written in two steps in chunks. A 204 and a HEAD say nothing of it.
+  const bytes = body instanceof Uint8Array ? body : undefined
+  const length = status === 204 || req.method === 'HEAD' ? {} : { 'Content-Length': bytes?.length ?? 0 }
+  res.writeHead(status, { ...headers, ...length })
+  req.method === 'HEAD' ? res.end() : res.end(bytes)
 }
 
 function isExpress(res: ServerResponse): res is ExpressResponse {

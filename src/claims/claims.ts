@@ -1,8 +1,9 @@
 // Exclusive access to uploads: who holds one, who waits for it, and how the holder learns that it should let go.
 
 import { TusError } from '../errors.js'
-import type { Storage } from '../storage/storage.js'
+import type { ClaimResult, Storage } from '../storage/storage.js'
 import type { Holder, Upload } from '../upload.js'
+import { type Claim, HeldClaim } from './held-claim.js'
 import { Peers } from './peers.js'
 
 /** What {@link Claims} needs. */
@@ -27,27 +28,6 @@ export interface AskOptions {
   readonly offset?: number | undefined
   /** Aborted when the newcomer's client is gone. */
   readonly signal?: (() => AbortSignal | undefined) | undefined
-}
-
-/** The exclusive right to write to one upload. */
-export interface Claim {
-  /** The record, read in the step that took the claim. */
-  readonly upload: Upload
-  /** Larger than that of every claim before. */
-  readonly fence: number
-  /** How far the bytes have come that were received, committed or not. Kept up to date by the holder. */
-  position: number
-  /** Whether somebody asked the holder to let go. */
-  readonly stopped: boolean
-  /**
-   * Called once when somebody asks the holder to let go.
-   * `keep` is false if bytes that were received but not counted in `position` must be dropped.
-   */
-  onStop: ((keep: boolean) => void) | undefined
-  /** Gives the claim back. */
-  release(): Promise<void>
-  /** Says that a commit has given the claim back already. */
-  released(): void
 }
 
 interface Waiter {
@@ -97,20 +77,30 @@ export class Claims {
         this.#leave(id, slot)
         return undefined
       }
-      const claim = new HeldClaim(result, {
-        giveBack: async (fence) => this.#options.storage.release?.(id, fence),
-        freed: () => this.#leave(id, slot),
-      })
-      slot.claim = claim
-      this.#renewal ??= setInterval(() => this.#renew(), this.#options.leaseMs / 3).unref()
-      // Whoever waits already came later than this request, so it stands for what the client wants now.
-      for (const waiter of [...slot.queue]) this.#ask(slot, waiter)
-      if (this.#ending) claim.stop(true)
-      return claim
+      return this.#hold(id, slot, result)
     } catch (error) {
       this.#leave(id, slot)
       throw error
     }
+  }
+
+  /**
+   * Takes the claim for an upload that nobody holds, without asking anybody and without waiting.
+   * @returns `undefined` if somebody holds it, or there is no such upload
+   */
+  async takeFree(id: string): Promise<Claim | undefined> {
+    if (this.#slots.has(id)) return undefined
+    const slot: Slot = { claim: undefined, queue: [] }
+    this.#slots.set(id, slot)
+    try {
+      const result = await this.#claimOnce(id, undefined)
+      if (result !== undefined && 'fence' in result) return this.#hold(id, slot, result)
+    } catch (error) {
+      this.#leave(id, slot)
+      throw error
+    }
+    this.#leave(id, slot)
+    return undefined
   }
 
   /**
@@ -120,7 +110,8 @@ export class Claims {
   async settled(id: string, options: AskOptions): Promise<Upload | undefined> {
     if (!this.#slots.has(id)) {
       const upload = await this.#options.storage.get(id)
-      if (!this.#heldElsewhere(upload?.holder)) return upload
+      // Somebody may have begun to write while a slow storage was asked.
+      if (!this.#slots.has(id) && !this.#heldElsewhere(upload?.holder)) return upload
     }
     const slot = await this.#enter(id, options)
     try {
@@ -128,6 +119,11 @@ export class Claims {
     } finally {
       this.#leave(id, slot)
     }
+  }
+
+  /** Whether another server instance is known to have died. */
+  async isDead(owner: string): Promise<boolean> {
+    return owner !== this.owner && this.#peers.isDead(owner)
   }
 
   /** How far the bytes have come that a holder in this process has received. */
@@ -202,17 +198,34 @@ export class Claims {
     else next.proceed()
   }
 
+  #hold(id: string, slot: Slot, result: { upload: Upload; fence: number }): Claim {
+    const claim = new HeldClaim(result, {
+      giveBack: async (fence) => this.#options.storage.release?.(id, fence),
+      freed: () => this.#leave(id, slot),
+    })
+    slot.claim = claim
+    this.#renewal ??= setInterval(() => this.#renew(), this.#options.leaseMs / 3).unref()
+    // Whoever waits already came later than this request, so it stands for what the client wants now.
+    for (const waiter of [...slot.queue]) this.#ask(slot, waiter)
+    if (this.#ending) claim.stop(true)
+    return claim
+  }
+
+  /** Asks the storage once. One that knows no claims is asked for the upload. */
+  async #claimOnce(id: string, dead: string | undefined): Promise<ClaimResult> {
+    const { storage, leaseMs } = this.#options
+    if (storage.claim !== undefined) return storage.claim(id, { owner: this.#peers.owner, ttlMs: leaseMs, dead })
+    const upload = await storage.get(id)
+    return upload && { upload, fence: ++this.#fences }
+  }
+
   async #claim(id: string, options: AskOptions): Promise<{ upload: Upload; fence: number } | undefined> {
-    const { storage, leaseMs, now, waitMs } = this.#options
-    if (storage.claim === undefined) {
-      const upload = await storage.get(id)
-      return upload && { upload, fence: ++this.#fences }
-    }
+    const { now, waitMs } = this.#options
     const { owner } = this.#peers
     let deadline: number | undefined
     let dead: string | undefined
     for (;;) {
-      const result = await storage.claim(id, { owner, ttlMs: leaseMs, dead })
+      const result = await this.#claimOnce(id, dead)
       if (result === undefined || 'fence' in result) return result
       // A claim of our own that no slot knows of is what a failed release left.
       if (result.heldBy.owner === owner) {
@@ -285,48 +298,5 @@ export class Claims {
 
   #locked(): TusError {
     return new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
-  }
-}
-
-interface HeldClaimActions {
-  giveBack(fence: number): Promise<void>
-  freed(): void
-}
-
-class HeldClaim implements Claim {
-  readonly upload: Upload
-  readonly fence: number
-  readonly #actions: HeldClaimActions
-  position: number
-  stopped = false
-  onStop: ((keep: boolean) => void) | undefined
-  #over = false
-
-  constructor({ upload, fence }: { upload: Upload; fence: number }, actions: HeldClaimActions) {
-    this.upload = upload
-    this.fence = fence
-    this.position = upload.offset
-    this.#actions = actions
-  }
-
-  stop(keep: boolean): void {
-    if (this.stopped || this.#over) return
-    this.stopped = true
-    this.onStop?.(keep)
-  }
-
-  async release(): Promise<void> {
-    if (this.#over) return
-    try {
-      await this.#actions.giveBack(this.fence)
-    } finally {
-      this.released()
-    }
-  }
-
-  released(): void {
-    if (this.#over) return
-    this.#over = true
-    this.#actions.freed()
   }
 }

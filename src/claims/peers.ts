@@ -93,6 +93,19 @@ export class Peers {
     })
   }
 
+  /** Whether nobody listens any more where a process should. */
+  isDead(owner: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      if (this.#folder === undefined || !sameHost(owner)) return resolve(false)
+      const socket = connect(socketPath(this.#folder, owner))
+      socket.on('connect', () => {
+        socket.destroy()
+        resolve(false)
+      })
+      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+    })
+  }
+
   /** Hangs up. */
   close(): Promise<void> {
     for (const socket of this.#connections) socket.destroy()

@@ -1,20 +1,27 @@
 // DELETE: the termination extension.
 
 import type { Core } from '../core.js'
+import { TusError } from '../errors.js'
 import { hookRequest, hookUpload } from '../hooks.js'
 import type { TusRequest, TusResponse } from '../request.js'
-import { missing } from './missing.js'
+import { isPartial } from '../upload.js'
+import { isUnneeded, missing } from './missing.js'
 import { removeUpload } from './remove-upload.js'
 
 /**
  * Answers DELETE (https://tus.io/protocols/resumable-upload#termination): bytes and record are gone before the answer.
- * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, or what `onBeforeTerminate` throws
+ * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`, `ERR_PARTIAL_NEEDED`, or what `onBeforeTerminate` throws
  */
 export async function terminate(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const { hooks } = core.options
+  const { hooks, storage } = core.options
   const removed = await removeUpload(core, id, {
     request: hookRequest(request),
-    before: (upload) => hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(upload) }),
+    before: async (upload) => {
+      core.completions.assertIdle(upload)
+      if (isPartial(upload) && !(await isUnneeded(storage, id))) throw new TusError('ERR_PARTIAL_NEEDED')
+      await hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(upload) })
+    },
+    promised: true,
     signal: () => request.options.signal,
   })
   if (!removed) throw await missing(core, id)

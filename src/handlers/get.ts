@@ -49,15 +49,16 @@ interface Range {
 export async function download(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
   const { storage } = core.options
   const upload = await storage.get(id)
-  if (upload === undefined || isExpired(core, upload)) throw await missing(core, id, upload)
+  if (upload === undefined || (await isExpired(core, upload))) throw await missing(core, id, upload)
   if (!upload.complete || storage.read === undefined || upload.length === undefined) {
     throw new TusError('ERR_NOT_FOUND')
   }
+  core.completions.assertSettled(upload)
   const size = upload.length
   const headers = fileHeaders(upload)
   if (isFresh(request, headers.ETag)) return { status: 304, headers, body: undefined }
   const read = (start: number, end: number): AsyncIterable<Uint8Array> =>
-    storage.read?.(upload.id, start, end) as AsyncIterable<Uint8Array>
+    inFull(storage.read?.(upload.id, start, end) as AsyncIterable<Uint8Array>, end - start)
 
   const ranges = rangesOf(request, headers.ETag, size)
   if (ranges === 'unsatisfiable') {
@@ -79,6 +80,16 @@ export async function download(core: Core, request: TusRequest, id: string): Pro
     }
   }
   return severalRanges(ranges, size, headers, read)
+}
+
+/** Fails where bytes are missing: an upload may be removed while it is sent, and its answer must not end as if whole. */
+async function* inFull(chunks: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Uint8Array> {
+  let left = size
+  for await (const chunk of chunks) {
+    left -= chunk.length
+    yield chunk
+  }
+  if (left > 0) throw new Error(`the upload was removed while it was sent: ${left} bytes are missing`)
 }
 
 function fileHeaders(upload: Upload): Record<string, string> & { ETag: string } {

@@ -1,22 +1,50 @@
 // HEAD: how far an upload has come.
 
+import { assemble } from '../assembly.js'
 import type { Core } from '../core.js'
 import type { TusRequest, TusResponse } from '../request.js'
+import type { Upload } from '../upload.js'
 import { expiryHeader } from './expiry.js'
 import { isExpired, missing } from './missing.js'
 
 /**
  * Answers HEAD (https://tus.io/protocols/resumable-upload#head). Whoever writes to the upload is asked to let go first,
  * so that the offset is the one at which the client can go on.
- * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`
+ * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`
  */
 export async function readOffset(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const upload = await core.claims.settled(id, { signal: () => request.options.signal })
-  if (upload === undefined || isExpired(core, upload)) throw await missing(core, id, upload)
-  const headers: Record<string, string> = { 'Upload-Offset': String(upload.offset) }
-  if (upload.length === undefined) headers['Upload-Defer-Length'] = '1'
-  else headers['Upload-Length'] = String(upload.length)
+  const upload = await settled(core, request, id)
+  if (upload === undefined || (await isExpired(core, upload))) throw await missing(core, id, upload)
+  core.completions.assertSettled(upload)
+  const headers: Record<string, string> = { ...upload.completion?.result?.headers }
+  const pending = upload.concat?.partials !== undefined && !upload.complete
+  const length = pending ? await lengthOfPartials(core, upload) : upload.length
+  // A final upload has no offset before it is assembled.
+  if (!pending) headers['Upload-Offset'] = String(upload.offset)
+  if (length !== undefined) headers['Upload-Length'] = String(length)
+  else if (!pending) headers['Upload-Defer-Length'] = '1'
+  if (upload.concat !== undefined) headers['Upload-Concat'] = upload.concat.header
   if (upload.metadata !== undefined) headers['Upload-Metadata'] = upload.metadata
   Object.assign(headers, expiryHeader(upload.expiresAtMs))
   return { status: 200, headers, body: undefined }
+}
+
+async function settled(core: Core, request: TusRequest, id: string): Promise<Upload | undefined> {
+  const upload = await core.claims.settled(id, { signal: () => request.options.signal })
+  if (upload === undefined || upload.complete || upload.concat?.partials === undefined) return upload
+  // Its partial uploads may be complete, and a kill have come before it was assembled.
+  if ((await assemble(core, id)) === 'unfinished') return upload
+  core.completions.wake()
+  return core.options.storage.get(id)
+}
+
+/** The length of a final upload, if that of all its partial uploads is known. */
+async function lengthOfPartials({ options }: Core, { concat }: Upload): Promise<number | undefined> {
+  let sum = 0
+  for (const id of concat?.partials ?? []) {
+    const partial = await options.storage.get(id)
+    if (partial?.length === undefined) return undefined
+    sum += partial.length
+  }
+  return sum
 }

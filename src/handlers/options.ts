@@ -7,7 +7,16 @@ import type { TusResponse } from '../request.js'
 export function extensionsOf({ options }: Core): readonly string[] {
   const checksums = options.checksumAlgorithms.length > 0 ? ['checksum', 'checksum-trailer'] : []
   const expiration = options.expiration === undefined ? [] : ['expiration']
-  return ['creation', 'creation-with-upload', 'creation-defer-length', 'termination', ...checksums, ...expiration]
+  const concatenation = options.concatenation ? ['concatenation', 'concatenation-unfinished'] : []
+  return [
+    'creation',
+    'creation-with-upload',
+    'creation-defer-length',
+    'termination',
+    ...checksums,
+    ...expiration,
+    ...concatenation,
+  ]
 }
 
 /** Answers OPTIONS (https://tus.io/protocols/resumable-upload#options). */

@@ -1,12 +1,14 @@
 // PATCH: appends a chunk to an upload.
 
-import { checksumOf } from '../checksum.js'
+import { type ChecksumCheck, checksumOf } from '../checksum.js'
+import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
 import { isChunkType } from '../headers/media-type.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
-import type { Upload } from '../upload.js'
+import type { CompletionResult, Upload } from '../upload.js'
+import { finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { isExpired, missing } from './missing.js'
 import { type Stored, storeBody, storedHeaders } from './store-body.js'
@@ -26,31 +28,51 @@ interface Patch {
  * @throws TusError for everything that the protocol refuses, before any of the body is read
  */
 export async function appendChunk(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const { claims, options } = core
   const { offset, declared } = readPatch(request)
   const patch: Patch = { offset, declared, maxSize: await maxSizeFor(core, request) }
-  const before = await options.storage.get(id)
-  if (before === undefined || isExpired(core, before)) throw await missing(core, id, before)
-  const position = claims.positionOf(id) ?? before.offset
-  // A holder in another process may be further than its last commit, so a higher offset than ours is left to the claim.
-  if (offset < position || (offset > position && before.holder === undefined)) mismatch()
-  checkPatch(core, request, patch, before)
-  const checksum = checksumOf(request, options.checksumAlgorithms)
-  if (before.complete && !hasBody(request)) return done(before)
-
-  const claim = await claims.take(id, { offset, signal: () => request.options.signal })
-  if (claim === undefined) throw new TusError('ERR_NOT_FOUND')
+  // Nearly always nobody writes to it, and then claiming it is all the reading that it takes.
+  const claim = (await core.claims.takeFree(id)) ?? (await claimBusy(core, request, id, patch))
+  if (claim === undefined) throw await missing(core, id)
+  let checksum: ChecksumCheck | undefined
   try {
-    if (claim.upload.offset !== offset) mismatch()
-    // Another request may have brought the length meanwhile.
-    checkPatch(core, request, patch, claim.upload)
+    const { upload } = claim
+    await checkUpload(core, id, upload)
+    if (upload.offset !== offset) mismatch()
+    checkPatch(core, request, patch, upload)
+    checksum = checksumOf(request, core.options.checksumAlgorithms)
+    if (upload.complete && !hasBody(request) && checksum === undefined) {
+      core.completions.assertSettled(upload)
+      await claim.release()
+      return done(upload, upload.completion?.result)
+    }
   } catch (error) {
     await claim.release()
     throw error
   }
   const length = claim.upload.length ?? declared
   const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
-  return done(await storeBody(core, request, claim, chunk))
+  const stored = await storeBody(core, request, claim, chunk)
+  return done(stored, stored.completed && (await finish(core, request, stored.completed)))
+}
+
+/** Takes the claim of an upload that somebody writes to, unless it is plain without it that this request is refused. */
+async function claimBusy(core: Core, request: TusRequest, id: string, patch: Patch): Promise<Claim | undefined> {
+  const { claims, options } = core
+  const { offset } = patch
+  const before = await options.storage.get(id)
+  if (before === undefined) return undefined
+  await checkUpload(core, id, before)
+  const position = claims.positionOf(id) ?? before.offset
+  // A holder in another process may be further than its last commit, so a higher offset than ours is left to the claim.
+  if (offset < position || (offset > position && before.holder === undefined)) mismatch()
+  checkPatch(core, request, patch, before)
+  return claims.take(id, { offset, signal: () => request.options.signal })
+}
+
+/** What can refuse any PATCH. */
+async function checkUpload(core: Core, id: string, upload: Upload): Promise<void> {
+  if (await isExpired(core, upload)) throw await missing(core, id, upload)
+  if (upload.concat?.partials !== undefined) throw new TusError('ERR_FINAL')
 }
 
 function readPatch({ headers }: TusRequest): { offset: number; declared: number | undefined } {
@@ -76,6 +98,7 @@ function mismatch(): never {
   throw new TusError('ERR_OFFSET_MISMATCH')
 }
 
-function done(stored: Stored): TusResponse {
-  return { status: 204, headers: storedHeaders(stored), body: undefined }
+function done(stored: Pick<Stored, 'offset' | 'expiresAtMs'>, result: CompletionResult | undefined): TusResponse {
+  const { headers, body } = resultParts(result)
+  return { status: result?.status ?? (body ? 200 : 204), headers: { ...headers, ...storedHeaders(stored) }, body }
 }

@@ -7,7 +7,10 @@ import { parseInteger } from '../headers/integer.js'
 import { isChunkType } from '../headers/media-type.js'
 import { hookRequest } from '../hooks.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
+import type { Upload } from '../upload.js'
 import { expiryHeader } from './expiry.js'
+import { createFinal, readConcat } from './final.js'
+import { created, finish } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { locationOf } from './location.js'
 import { removeUpload } from './remove-upload.js'
@@ -21,6 +24,8 @@ const EMPTY = new Uint8Array(0)
  * @throws TusError for everything that the protocol refuses, before any of the body is read
  */
 export async function createUpload(core: Core, request: TusRequest): Promise<TusResponse> {
+  const role = readConcat(core, request)
+  if (role?.kind === 'final') return createFinal(core, request, role.urls)
   const length = readLength(request)
   const maxSize = await maxSizeFor(core, request)
   if (length !== undefined && length > (maxSize ?? length)) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
@@ -30,12 +35,15 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
   if (withBody) checkBodyLength(core, request, { offset: 0, length, maxSize })
   const checksum = withBody ? checksumOf(request, core.options.checksumAlgorithms) : undefined
 
-  const { id, expiresAtMs } = await reserve(core, request, { length, metadata })
+  const concat = role && { header: request.headers['upload-concat'] ?? role.kind, partials: undefined }
+  const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
   const headers: Record<string, string> = { Location: locationOf(core, request, id), ...expiryHeader(expiresAtMs) }
   if (withBody || length === 0) {
     const chunk = { body: request.body ?? EMPTY, length, maxSize, checksum }
     const stored = await storeFirstChunk(core, request, id, chunk)
+    delete headers['Upload-Expires']
     Object.assign(headers, storedHeaders(stored))
+    if (stored.completed !== undefined) return created(headers, () => finish(core, request, stored.completed as Upload))
   }
   return { status: 201, headers, body: undefined }
 }

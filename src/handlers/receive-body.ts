@@ -1,7 +1,7 @@
 // The one consumer of request bodies: counts, limits, and gathers chunks into large writes with backpressure.
 
 import type { MemoryBudget, Turn, Turns } from '../admission.js'
-import type { Claim } from '../claims/claims.js'
+import type { Claim } from '../claims/held-claim.js'
 import { type AdapterBody, isAdapterBody, type RequestBody } from '../request.js'
 import type { Stage } from '../storage/storage.js'
 
@@ -31,6 +31,8 @@ export interface Reception {
   readonly claim: Claim
   /** The most bytes that the body may have. */
   readonly limit: number
+  /** How many bytes the body says that it has. */
+  readonly stated?: number | undefined
   /** Sees every chunk, before it is stored. */
   readonly inspect: ((chunk: Uint8Array) => void) | undefined
   /** Commits up to an offset in the middle of the body; `undefined` if it may only be committed as a whole. */
@@ -85,6 +87,7 @@ class Receiver {
   #turnBytes = 0
   #wakePull: ((pulled: typeof STOPPED) => void) | undefined
   #wakeTurn: (() => void) | undefined
+  #stopped = false
   #dropRest = false
 
   constructor(intake: Intake, reception: Reception) {
@@ -115,8 +118,7 @@ class Receiver {
   }
 
   async #take(bytes: Uint8Array): Promise<Received> {
-    if (bytes.length > this.#reception.limit) return this.#result('too-long')
-    if (bytes.length > 0) this.#add(bytes)
+    if (this.#count(bytes) > this.#reception.limit) return this.#result('too-long')
     await this.#flush()
     return this.#result('complete')
   }
@@ -135,9 +137,9 @@ class Receiver {
         if (pulled === STOPPED || this.#dropRest) return await this.#endEarly('stopped')
         if (pulled === END) {
           // Whoever asks from here on comes too late: the body is whole.
-          const { stopped } = this.#reception.claim
+          const ending = this.#stopped ? 'stopped' : 'complete'
           await this.#flush()
-          return this.#result(stopped ? 'stopped' : 'complete')
+          return this.#result(ending)
         }
         if (this.#count(pulled) > this.#reception.limit) return this.#result('too-long')
         await this.#afterChunk()
@@ -240,7 +242,7 @@ class Receiver {
 
   async #takeTurn(): Promise<void> {
     const { turns } = this.#intake
-    if (this.#reception.claim.stopped) return
+    if (this.#stopped) return
     if (this.#turn !== undefined) turns.give(this.#turn)
     this.#turn = undefined
     this.#turnBytes = 0
@@ -264,8 +266,8 @@ class Receiver {
   }
 
   #pull(iterator: AsyncIterator<Uint8Array>): Promise<Pulled> {
-    const { claim, body } = this.#reception
-    if (claim.stopped && (this.#dropRest || !isAdapterBody(body))) return Promise.resolve(STOPPED)
+    const { body } = this.#reception
+    if (this.#stopped && (this.#dropRest || !isAdapterBody(body))) return Promise.resolve(STOPPED)
     return new Promise((resolve, reject) => {
       this.#wakePull = resolve
       iterator.next().then((result) => resolve(result.done ? END : result.value), reject)
@@ -273,7 +275,10 @@ class Receiver {
   }
 
   #stop(keep: boolean): void {
-    const { body } = this.#reception
+    const { body, claim, stated } = this.#reception
+    // Of a body off a socket nothing is missing then but the word that it is over.
+    if (isAdapterBody(body) && claim.position - this.#start === stated) return
+    this.#stopped = true
     this.#dropRest = !keep
     // An adapter's body yields what it has gathered before it ends; any other one is left where it is.
     if (keep && !(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()

@@ -13,6 +13,8 @@ export interface Removal {
   readonly signal?: () => AbortSignal | undefined
   /** What is to be kept of the upload. */
   readonly tombstone?: Tombstone
+  /** Whether somebody is told that it is gone: then it must be after a power loss, too. */
+  readonly promised?: boolean
 }
 
 /**
@@ -21,12 +23,15 @@ export interface Removal {
  * @throws TusError `ERR_LOCKED` if another request does not let go of it
  */
 export async function removeUpload(core: Core, id: string, removal: Removal): Promise<boolean> {
-  const { storage, hooks } = core.options
+  const { storage, hooks, durability } = core.options
   const claim = await core.claims.take(id, { signal: removal.signal })
   if (claim === undefined) return false
   try {
     await removal.before?.(claim.upload)
-    if (!(await storage.remove(id, claim.fence, removal.tombstone))) return false
+    if (!(await storage.remove(id, claim.fence, removal.tombstone, removal.promised && durability !== 'none')))
+      return false
+    // With the record the claim is gone, too.
+    claim.released()
   } finally {
     await claim.release()
   }

@@ -1,29 +1,26 @@
 // Creates the record of an upload, with what the application decides about it.
 
-import { randomBytes } from 'node:crypto'
 import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
-import { formatUploadMetadata, parseUploadMetadata } from '../headers/upload-metadata.js'
+import { formatUploadMetadata, isUploadMetadata } from '../headers/upload-metadata.js'
 import { type CreateDecision, checkName, hookRequest, hookUpload } from '../hooks.js'
+import { randomId } from '../random-id.js'
 import type { TusRequest } from '../request.js'
 import { isUploadId } from '../route.js'
 import type { NewUpload } from '../upload.js'
 import { expiryOf } from './expiry.js'
 
-/** 128 random bits, in lower case so that file systems that ignore case can't confuse two of them. */
-const ID_BYTES = 16
-
 /**
  * Creates the record of an upload.
- * @throws TusError `ERR_EXISTS`, or what a hook throws
+ * @throws TusError `ERR_EXISTS`, `ERR_NO_PARTIAL`, or what a hook throws
  */
 export async function reserve(
   core: Core,
   request: TusRequest,
-  wanted: Pick<NewUpload, 'length' | 'metadata'>,
+  wanted: Pick<NewUpload, 'length' | 'metadata' | 'concat'>,
 ): Promise<NewUpload> {
   const { storage, generateId, now, hooks } = core.options
-  const id = generateId ? await generateId(hookRequest(request)) : randomBytes(ID_BYTES).toString('hex')
+  const id = generateId ? await generateId(hookRequest(request)) : randomId()
   let upload: NewUpload = {
     id,
     name: id,
@@ -40,7 +37,9 @@ export async function reserve(
     upload = decided(upload, (await hooks.onUploadCreate(event)) ?? {})
   }
   if (!isUploadId(upload.id)) throw new TypeError(`not an id: ${JSON.stringify(upload.id)}`)
-  if ((await storage.create(upload)) === 'exists') throw new TusError('ERR_EXISTS')
+  const result = await storage.create(upload)
+  if (result === 'exists') throw new TusError('ERR_EXISTS')
+  if (result === 'no-partial') throw new TusError('ERR_NO_PARTIAL')
   return upload
 }
 
@@ -65,6 +64,6 @@ export function readMetadata(core: Core, { headers }: TusRequest): string | unde
   const metadata = headers['upload-metadata']
   if (metadata === undefined) return undefined
   if (metadata.length > core.options.maxMetadataSize) throw new TusError('ERR_METADATA_TOO_LARGE')
-  if (parseUploadMetadata(metadata) === undefined) throw new TusError('ERR_INVALID_METADATA')
+  if (!isUploadMetadata(metadata)) throw new TusError('ERR_INVALID_METADATA')
   return metadata
 }

@@ -1,12 +1,14 @@
 // Stores the body of a PATCH, or of a POST that creates and uploads at once: from an open claim to a commit.
 
 import type { ChecksumCheck } from '../checksum.js'
-import type { Claim } from '../claims/claims.js'
+import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
 import { TusError, toTusError } from '../errors.js'
+import { parseContentLength } from '../headers/integer.js'
 import { hookRequest, hookUpload } from '../hooks.js'
 import type { RequestBody, TusRequest } from '../request.js'
 import type { Commit, CommitResult, Stage } from '../storage/storage.js'
+import { isPartial, type Upload } from '../upload.js'
 import { expiryHeader, expiryOf } from './expiry.js'
 import { type Received, receiveBody } from './receive-body.js'
 
@@ -19,6 +21,8 @@ export interface Chunk {
   readonly maxSize: number | undefined
   /** Its checksum, if it has one: then it is kept as a whole or not at all. */
   readonly checksum: ChecksumCheck | undefined
+  /** How many bytes its body says that it has. */
+  readonly stated?: number | undefined
 }
 
 /** What a chunk has led to. */
@@ -27,10 +31,12 @@ export interface Stored {
   readonly offset: number
   /** When the upload expires now, in milliseconds since the epoch. */
   readonly expiresAtMs: number | undefined
+  /** The upload, if the chunk has completed it. */
+  readonly completed: Upload | undefined
 }
 
 /** What the answer to a chunk says. */
-export function storedHeaders({ offset, expiresAtMs }: Stored): Record<string, string> {
+export function storedHeaders({ offset, expiresAtMs }: Pick<Stored, 'offset' | 'expiresAtMs'>): Record<string, string> {
   return { 'Upload-Offset': String(offset), ...expiryHeader(expiresAtMs) }
 }
 
@@ -47,7 +53,8 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
   try {
     const stage = await storage.openStage(id, claim.fence, claim.upload.offset)
     try {
-      return await receiveInto(core, stage, claim, chunk, verdict)
+      const stated = parseContentLength(request.headers['content-length'])
+      return await receiveInto(core, stage, claim, { ...chunk, stated }, verdict)
     } finally {
       await stage.close()
     }
@@ -68,11 +75,13 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
   const { body, length, checksum, maxSize = Number.MAX_SAFE_INTEGER } = chunk
   const declared = length === upload.length ? undefined : length
   const durable = durability === 'committed'
+  const syncSoon = durability === 'completed'
   let committed = upload.offset
   let { expiresAtMs } = upload
   const commit = async (to: number, rest: Partial<Commit>): Promise<void> => {
-    const expiry = expiryOf(core, rest.complete ?? false)
-    requireOk(await stage.commit({ to, length: declared, expiresAtMs: expiry, durable, ...rest }))
+    const expiry = expiryOf(core, (rest.complete ?? false) && !isPartial(upload))
+    requireOk(await stage.commit({ to, length: declared, expiresAtMs: expiry, durable, syncSoon, ...rest }))
+    if (rest.release) claim.released()
     committed = to
     expiresAtMs = expiry ?? undefined
     await verdict.ask(to, rest.complete ?? false, length)
@@ -82,6 +91,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     stage,
     claim,
     limit: Math.min((length ?? maxSize) - upload.offset, maxChunkSize),
+    stated: chunk.stated,
     inspect: checksum && ((bytes) => checksum.update(bytes)),
     commitSegment: checksum ? undefined : (to) => commit(to, {}),
   })
@@ -97,7 +107,8 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
   const release = !verdict.isAsked
   try {
     if (complete && !upload.complete) {
-      await commit(to, { complete, durable: durability !== 'none', release })
+      const completion = core.completions.requestFor(upload)
+      await commit(to, { complete, durable: durability !== 'none', release, completion })
     } else if (to > committed || (declared !== undefined && to !== length)) {
       await commit(to, { release })
     }
@@ -106,7 +117,8 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     if (received.ending !== 'failed' || error instanceof TusError) throw error
   }
   if (received.ending !== 'complete') throw withOffset(failureOf(received), committed)
-  return { offset: committed, expiresAtMs }
+  const completed = complete && !upload.complete ? { ...upload, offset: to, length, expiresAtMs, complete } : undefined
+  return { offset: committed, expiresAtMs, completed }
 }
 
 /** Asks the application after each commit whether the upload may go on. */
@@ -182,5 +194,10 @@ function failureOf({ ending, cause }: Received): TusError {
 /** The error with the offset that stands, so that the client knows what is stored. */
 function withOffset(error: TusError, committed: number): TusError {
   const headers = { ...error.headers, 'Upload-Offset': String(committed) }
-  return new TusError(error.code, { message: error.message, headers, cause: error.cause ?? error })
+  return new TusError(error.code, {
+    message: error.message,
+    status: error.status,
+    headers,
+    cause: error.cause ?? error,
+  })
 }

@@ -14,18 +14,32 @@ const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/
  * the header is malformed or names a key twice
  */
 export function parseUploadMetadata(header: string): Readonly<Record<string, string>> | undefined {
+  const pairs = pairsOf(header)
+  if (pairs === undefined) return undefined
   const metadata: Record<string, string> = Object.create(null)
-  if (header.trim() === '') return metadata
+  for (const [key, value] of pairs) metadata[key] = Buffer.from(value, 'base64').toString('utf8')
+  return metadata
+}
+
+/** Whether `Upload-Metadata` can be read. */
+export function isUploadMetadata(header: string): boolean {
+  return pairsOf(header) !== undefined
+}
+
+/** Keys and values, those still in Base64. */
+function pairsOf(header: string): ReadonlyMap<string, string> | undefined {
+  const pairs = new Map<string, string>()
+  if (header.trim() === '') return pairs
   for (const part of header.split(',')) {
     // With the white space goes the one that a key may have before an empty value.
     const pair = trimOws(part)
     const space = pair.indexOf(' ')
     const key = space === -1 ? pair : pair.slice(0, space)
     const value = space === -1 ? '' : pair.slice(space + 1)
-    if (!KEY.test(key) || key in metadata || !isBase64(value)) return undefined
-    metadata[key] = Buffer.from(value, 'base64').toString('utf8')
+    if (!KEY.test(key) || pairs.has(key) || !isBase64(value)) return undefined
+    pairs.set(key, value)
   }
-  return metadata
+  return pairs
 }
 
 /** Not by an expression: one that looks for spaces at the end takes quadratic time. */

@@ -1,7 +1,8 @@
 // The stage of a combined storage: bytes go to a blob first, the record follows by compare-and-swap.
 
+import { isPartial } from '../upload.js'
 import type { Blobs, BlobWriter, Piece, Records, StoredUpload } from './parts.js'
-import { readPieces } from './pieces.js'
+import { piecesAfterDistrust, readPieces } from './pieces.js'
 import type { Commit, CommitResult, Stage } from './storage.js'
 
 /** What {@link CombinedStage} begins with. */
@@ -12,7 +13,12 @@ export interface CombinedStageOptions {
   readonly from: number
   /** The record as it is when the stage is opened. */
   readonly upload: StoredUpload | undefined
+  /** Does something in the background, after what was asked for before. */
+  readonly inBackground: (work: () => Promise<void>) => void
 }
+
+/** So many bytes are committed before they are brought to the disk in the background: what a power loss costs. */
+const SYNC_SOON_BYTES = 64 * 1024 * 1024
 
 type Loss = Exclude<CommitResult, 'ok'>
 
@@ -23,21 +29,31 @@ export class CombinedStage implements Stage {
   readonly #id: string
   readonly #fence: number
   readonly #name: string
+  readonly #upload: StoredUpload | undefined
+  readonly #inBackground: (work: () => Promise<void>) => void
   #pieces: readonly Piece[]
   #committed: number
   #staged: number
+  /** How many bytes are on the disk for sure. */
+  #synced: number
+  #syncing = false
+  /** Whether the last commit has begun: it syncs by itself, and moves the blob away. */
+  #completing = false
   #writer: BlobWriter | undefined
   /** Why nothing can be committed any more. From then on bytes are swallowed, and no blob is touched. */
   #loss: Loss | undefined
   /** Why the stage is of no more use. */
   #end: string | undefined
 
-  constructor(records: Records, blobs: Blobs, { id, fence, from, upload }: CombinedStageOptions) {
+  constructor(records: Records, blobs: Blobs, { id, fence, from, upload, inBackground }: CombinedStageOptions) {
     this.#records = records
     this.#blobs = blobs
     this.#id = id
     this.#fence = fence
     this.#name = upload?.name ?? id
+    this.#upload = upload
+    this.#inBackground = inBackground
+    this.#synced = Math.min(upload?.synced ?? 0, from)
     // Of a claim that is lost already, these are the pieces of its successor: they must not be written to.
     this.#loss = lossOf(upload, fence, from)
     this.#pieces = upload?.pieces ?? []
@@ -56,17 +72,18 @@ export class CombinedStage implements Stage {
 
   async commit(commit: Commit): Promise<CommitResult> {
     this.#assertUsable()
-    const { to, complete = false, durable, release = false } = commit
+    const { to, complete = false, durable, release = false, syncSoon = false } = commit
     if (to < this.#committed || to > this.#staged) {
       throw new RangeError(`commit to ${to}: committed are ${this.#committed} bytes, staged ${this.#staged}`)
     }
+    this.#completing = complete
     if (to < this.#staged) await this.#cutBack(to)
     // Pieces in several blobs become one before the upload is complete: nobody ever sees a finished file of many.
     const scattered = complete && this.#pieces.length > 1 ? this.#pieces : undefined
     if (scattered && this.#loss === undefined) await this.#flatten(to)
     else if (complete || durable) await this.#open()
     if (this.#loss !== undefined) return this.#loss
-    if (durable) await this.#writer?.sync()
+    if (durable) await this.#trusting(() => this.#sync())
     // A durable commit must not be seen by others before it is on the disk, so the claim covers the sync.
     const result = await this.#commitRecord({ ...commit, release: release && !durable }, scattered && this.#pieces)
     if (result !== 'ok') {
@@ -80,8 +97,10 @@ export class CombinedStage implements Stage {
     this.#committed = to
     if (complete) this.#loss = 'moved'
     else if (release) this.#loss = 'fenced'
+    if (durable) await this.#trusting(() => this.#records.sync())
     if (complete) await this.#finish(durable)
-    if (durable) await this.#records.sync()
+    if (durable) this.#synced = to
+    else if (syncSoon && !complete) this.#syncSoon()
     if (durable && release) await this.#records.release(this.#id, this.#fence)
     if (scattered) await this.#removeBlobs(scattered)
     return 'ok'
@@ -110,6 +129,9 @@ export class CombinedStage implements Stage {
         complete: commit.complete ?? false,
         release: commit.release ?? false,
         pieces,
+        completion: commit.completion,
+        synced: commit.durable,
+        partial: this.#isPartial,
       })
     } catch (error) {
       // It may have been done all the same, so nothing must be cut off that it may have committed.
@@ -128,9 +150,99 @@ export class CombinedStage implements Stage {
   async #finish(durable: boolean): Promise<void> {
     await this.#closeWriter()
     const blob = this.#pieces.at(-1)?.blob
-    if (blob === undefined) return
+    // A partial upload is never a file: others refer to its blob.
+    if (blob === undefined || this.#isPartial) return
+    // Only now that the record has reached the disk: it must never be of a time when the blob had not moved yet.
     await this.#blobs.place(blob, this.#name)
-    if (durable) await this.#blobs.syncPlaced(this.#name)
+    if (!durable) return
+    await this.#trusting(async () => {
+      try {
+        await this.#blobs.syncPlaced(this.#name)
+      } catch (error) {
+        await this.#blobs.takeBack(this.#name, blob)
+        throw error
+      }
+    })
+  }
+
+  get #isPartial(): boolean {
+    return this.#upload !== undefined && isPartial(this.#upload)
+  }
+
+  /** Brings all bytes to the disk, those in earlier pieces included. */
+  async #sync(): Promise<void> {
+    await this.#syncPieces(this.#pieces.slice(0, -1))
+    await this.#writer?.sync()
+  }
+
+  async #syncPieces(pieces: readonly Piece[]): Promise<void> {
+    for (const [index, { blob }] of pieces.entries()) {
+      const end = this.#pieces[index + 1]?.start ?? Number.POSITIVE_INFINITY
+      if (end > this.#synced) await this.#blobs.sync(blob)
+    }
+  }
+
+  /**
+   * Runs a sync. If it fails, what was not synced before counts as lost: the system may have dropped it, and say at the
+   * next sync that all is well. So the upload goes back to what was synced, and goes on from there in another blob.
+   */
+  async #trusting(sync: () => Promise<void> | void): Promise<void> {
+    try {
+      await sync()
+    } catch (error) {
+      await this.#distrust()
+      throw error
+    }
+  }
+
+  async #distrust(): Promise<void> {
+    this.#end = 'bytes of this stage may be lost'
+    await this.#closeWriter()
+    await this.#fallBack()
+  }
+
+  async #fallBack(): Promise<void> {
+    for (;;) {
+      const upload = await this.#records.get(this.#id)
+      // Another upload may have the id by now.
+      if (upload === undefined || upload.createdAtMs !== this.#upload?.createdAtMs) return
+      if (upload.offset < this.#synced) return
+      // Whoever goes on from there has its pieces already, and writes again all that may be lost.
+      if (upload.offset === this.#synced && upload.fence !== this.#fence) return
+      // What is complete was synced by whoever completed it. That may be this stage, whose claim holds until it has been.
+      if (upload.complete && (upload.fence !== this.#fence || upload.holder === undefined)) return
+      const pieces = piecesAfterDistrust(upload.pieces, this.#synced, `${this.#id}.${this.#fence}.again`)
+      if (await this.#records.fallBack(upload, this.#synced, pieces)) return
+    }
+  }
+
+  #syncSoon(): void {
+    const upload = this.#upload
+    const to = this.#committed
+    const pieces = this.#pieces
+    if (upload === undefined || this.#syncing || to - this.#synced < SYNC_SOON_BYTES) return
+    this.#syncing = true
+    this.#inBackground(async () => {
+      try {
+        if (this.#completing || !(await this.#syncUntilComplete(pieces))) return
+        await this.#records.markSynced(upload, to)
+        this.#synced = Math.max(this.#synced, to)
+      } finally {
+        this.#syncing = false
+      }
+    })
+  }
+
+  async #syncUntilComplete(pieces: readonly Piece[]): Promise<boolean> {
+    try {
+      await this.#syncPieces(pieces)
+      return true
+    } catch (error) {
+      // The blob may have its finished name by now, and the last commit learns of a failing disk by itself.
+      if (this.#completing) return false
+      await this.#distrust()
+      throw error
+    }
   }
 
   async #open(): Promise<BlobWriter | undefined> {
@@ -160,7 +272,7 @@ export class CombinedStage implements Stage {
     const blob = `${this.#id}.${this.#fence}.flat`
     const flat = await this.#blobs.open(blob, 0)
     try {
-      for await (const chunk of readPieces(this.#blobs, this.#pieces, 0, to)) await flat.write([chunk])
+      for await (const chunk of readPieces(this.#blobs, this.#pieces, 0, to, true)) await flat.write([chunk])
     } catch (error) {
       await flat.close()
       await this.#blobs.remove(blob)

@@ -3,8 +3,19 @@
 import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import { CombinedStage } from './combined-stage.js'
 import type { Blobs, Records, StoredUpload } from './parts.js'
-import { blobOwner, readPieces } from './pieces.js'
-import type { Awaitable, ClaimRequest, ClaimResult, Stage, Storage } from './storage.js'
+import { blobOwner, isFile, keptBytes, piecesUpTo, readPieces } from './pieces.js'
+import type {
+  Assembly,
+  AssemblyResult,
+  Awaitable,
+  ClaimRequest,
+  ClaimResult,
+  CompletionOutcome,
+  CompletionRequest,
+  CreateResult,
+  Stage,
+  Storage,
+} from './storage.js'
 
 /** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
 const VACUUM_LEASE_MS = 2_000
@@ -18,7 +29,10 @@ const VACUUM_LEASE_MS = 2_000
 export class CombinedStorage implements Storage {
   readonly #records: Records
   readonly #blobs: Blobs
+  /** The records that claims have read and no stage was opened for yet. */
+  readonly #claimed = new Map<string, StoredUpload>()
   #listing: AsyncIterator<string> | undefined
+  #background: Promise<void> = Promise.resolve()
 
   /**
    * @param records - where records are kept
@@ -30,18 +44,22 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.create} */
-  create(upload: NewUpload): Awaitable<'created' | 'exists'> {
+  create(upload: NewUpload): Awaitable<CreateResult> {
     return this.#records.create(upload)
   }
 
   /** {@inheritDoc Storage.get} */
   get(id: string): Awaitable<Upload | undefined> {
-    return this.#records.get(id)
+    const upload = this.#records.get(id)
+    if (upload instanceof Promise) return upload.then((found) => this.#withoutLost(found))
+    return upload?.doubtful ? this.#withoutLost(upload) : upload
   }
 
   /** {@inheritDoc Storage.claim} */
   claim(id: string, request: ClaimRequest): Awaitable<ClaimResult> {
-    return this.#records.claim(id, request)
+    const result = this.#records.claim(id, request)
+    if (result instanceof Promise) return result.then((claimed) => this.#recovered(claimed))
+    return isDoubtful(result) ? this.#recovered(result) : this.#remembered(result)
   }
 
   /** {@inheritDoc Storage.renew} */
@@ -51,33 +69,53 @@ export class CombinedStorage implements Storage {
 
   /** {@inheritDoc Storage.release} */
   release(id: string, fence: number): Awaitable<void> {
+    this.#claimed.delete(id)
     return this.#records.release(id, fence)
   }
 
   /** {@inheritDoc Storage.openStage} */
   async openStage(id: string, fence: number, from: number): Promise<Stage> {
-    const upload = await this.#records.get(id)
-    return new CombinedStage(this.#records, this.#blobs, { id, fence, from, upload })
+    const claimed = this.#claimed.get(id)
+    this.#claimed.delete(id)
+    // The claim has read the record already; if that claim was lost since, the commit will tell.
+    const upload = claimed?.fence === fence ? claimed : await this.#records.get(id)
+    return new CombinedStage(this.#records, this.#blobs, {
+      id,
+      fence,
+      from,
+      upload,
+      inBackground: (work) => this.#runInBackground(work),
+    })
   }
 
   /** {@inheritDoc Storage.remove} */
-  async remove(id: string, fence: number, tombstone?: Tombstone): Promise<boolean> {
+  async remove(id: string, fence: number, tombstone?: Tombstone, durable = false): Promise<boolean> {
+    this.#claimed.delete(id)
     const upload = await this.#records.bury(id, fence, tombstone)
     if (upload === undefined) return false
+    // A record that came back without its bytes would be worse than one that was never removed.
+    if (durable) await this.#records.sync()
     await this.#finishRemoval(upload)
     return true
   }
 
   /** {@inheritDoc Storage.read} */
   async *read(id: string, start: number, end: number): AsyncGenerator<Uint8Array> {
-    const upload = await this.#records.get(id)
-    if (upload === undefined) return
-    const last = Math.min(end, upload.offset)
-    if (upload.complete) {
-      await this.#place(upload)
-      yield* this.#blobs.read({ name: upload.name }, start, last)
-    } else {
-      yield* readPieces(this.#blobs, upload.pieces, start, last)
+    let upload = await this.#withoutLost(await this.#records.get(id))
+    let position = start
+    while (upload !== undefined) {
+      try {
+        for await (const chunk of this.#readNow(upload, position, Math.min(end, upload.offset))) {
+          position += chunk.length
+          yield chunk
+        }
+        return
+      } catch (error) {
+        // The bytes may have moved to another place meanwhile: then from there.
+        const before: StoredUpload = upload
+        upload = await this.#records.get(id)
+        if (upload === undefined || isSamePlace(before, upload)) throw error
+      }
     }
   }
 
@@ -96,33 +134,159 @@ export class CombinedStorage implements Storage {
     return this.#records.lease(name, request)
   }
 
+  /** {@inheritDoc Storage.assemble} */
+  async assemble(id: string, { expiresAtMs, durable }: Assembly): Promise<AssemblyResult> {
+    const result = await this.#records.assemble(id, expiresAtMs)
+    if (durable && result === 'ok') await this.#records.sync()
+    return result
+  }
+
+  /** {@inheritDoc Storage.flatten} */
+  async flatten(id: string, attempt: number, durable: boolean): Promise<boolean> {
+    const upload = await this.#records.get(id)
+    if (upload === undefined) return false
+    // A try before this one has made the file; the application may have moved it since.
+    if (isFile(upload)) return this.#placeAgain(upload)
+    if (!(await this.#detach(upload, attempt, durable))) return false
+    const now = await this.#records.get(id)
+    if (now === undefined || !isFile(now)) return false
+    await this.#place(now)
+    if (durable) await Promise.all([this.#blobs.syncPlaced(now.name), this.#records.sync()])
+    // What the partial uploads left here when they were removed.
+    await this.#removeBlobs(upload)
+    return true
+  }
+
+  /** {@inheritDoc Storage.waitingFinals} */
+  waitingFinals(partial: string): Awaitable<readonly string[]> {
+    return this.#records.waitingFinals(partial)
+  }
+
+  /** {@inheritDoc Storage.readyFinals} */
+  readyFinals(limit: number): Awaitable<readonly string[]> {
+    return this.#records.readyFinals(limit)
+  }
+
+  /** {@inheritDoc Storage.dueCompletions} */
+  dueCompletions(limit: number): Awaitable<readonly string[]> {
+    return this.#records.dueCompletions(limit)
+  }
+
+  /** {@inheritDoc Storage.takeCompletion} */
+  takeCompletion(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined> {
+    return this.#records.takeCompletion(id, request)
+  }
+
+  /** {@inheritDoc Storage.renewCompletion} */
+  renewCompletion(id: string, attempt: number, ttlMs: number): Awaitable<boolean> {
+    return this.#records.renewCompletion(id, attempt, ttlMs)
+  }
+
+  /** {@inheritDoc Storage.settleCompletion} */
+  settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean> {
+    return this.#records.settleCompletion(id, attempt, outcome)
+  }
+
   /** {@inheritDoc Storage.vacuum} */
-  async vacuum(limit: number): Promise<{ more: boolean }> {
-    for (const upload of await this.#records.buried(limit)) await this.#finishRemoval(upload)
-    await this.#records.dropTombstones(limit)
+  async vacuum(limit: number): Promise<{ more: boolean; failures?: readonly unknown[] }> {
+    if (await this.#records.dropTombstones(limit)) return { more: true }
+    const failures: unknown[] = []
+    const note = (error: unknown): void => void failures.push(error)
+    if (this.#listing === undefined) {
+      for (const upload of await this.#records.buried(limit)) await this.#finishRemoval(upload).catch(note)
+    }
     const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
     this.#listing = undefined
-    for (let seen = 0; seen < limit; seen++) {
+    let more = true
+    for (let seen = 0; more && seen < limit; seen++) {
       const next = await listing.next()
-      if (next.done) return { more: false }
-      await this.#tidy(next.value)
+      if (next.done) more = false
+      else await this.#tidy(next.value).catch(note)
     }
-    this.#listing = listing
-    return { more: true }
+    if (more) this.#listing = listing
+    return failures.length > 0 ? { more, failures } : { more }
   }
 
   /** {@inheritDoc Storage.close} */
   async close(): Promise<void> {
     await this.#listing?.return?.()
+    await this.#background
     await this.#blobs.close()
     await this.#records.close()
   }
 
+  #remembered(result: ClaimResult): ClaimResult {
+    if (result !== undefined && 'fence' in result) this.#claimed.set(result.upload.id, result.upload as StoredUpload)
+    return result
+  }
+
+  /** One thing after the other, so that the threads that requests need are never all taken. */
+  #runInBackground(work: () => Promise<void>): void {
+    // What fails here fails again, where somebody waits for it: the stage is of no more use.
+    this.#background = this.#background.then(work).catch(() => {})
+  }
+
+  /** An upload that may have lost bytes by a power loss, as it is without them. */
+  async #withoutLost(upload: StoredUpload | undefined): Promise<StoredUpload | undefined> {
+    if (!upload?.doubtful) return upload
+    const offset = await keptBytes(this.#blobs, upload)
+    return { ...upload, offset, pieces: piecesUpTo(upload.pieces, offset) }
+  }
+
+  /** Writes that down, under the claim that was just taken. */
+  async #recovered(result: ClaimResult): Promise<ClaimResult> {
+    if (!isDoubtful(result)) return this.#remembered(result)
+    const upload = await this.#withoutLost(result.upload)
+    if (upload === undefined) return undefined
+    await this.#records.fallBack(result.upload, upload.offset, upload.pieces)
+    const now = await this.#records.get(upload.id)
+    return now && { upload: now, fence: result.fence }
+  }
+
   async #finishRemoval(upload: StoredUpload): Promise<void> {
-    for (const piece of upload.pieces) await this.#blobs.remove(piece.blob)
-    if (upload.complete) await this.#blobs.removePlaced(upload.name)
-    await this.#records.forget(upload.id)
+    await this.#removeBlobs(upload)
+    if (isFile(upload)) await this.#blobs.removePlaced(upload.name)
+    await this.#records.forget(upload)
+  }
+
+  /** Removes the blobs of an upload that is gone or has others now, but for those that another one names. */
+  async #removeBlobs({ id, concat, pieces }: StoredUpload): Promise<void> {
+    for (const { blob } of pieces) {
+      if (concat === undefined || !(await this.#records.isShared(blob, id))) await this.#blobs.remove(blob)
+    }
+  }
+
+  async *#readNow(upload: StoredUpload, start: number, end: number): AsyncGenerator<Uint8Array> {
+    if (isFile(upload)) {
+      await this.#place(upload)
+      yield* this.#blobs.read({ name: upload.name }, start, end)
+    } else {
+      yield* readPieces(this.#blobs, upload.pieces, start, end)
+    }
+  }
+
+  /** Copies the pieces of a final upload into one blob of its own, named after the try, so that no late one meets it. */
+  async #detach({ id, pieces, offset }: StoredUpload, attempt: number, durable: boolean): Promise<boolean> {
+    const blob = `${id}.${attempt}.flat`
+    const writer = await this.#blobs.open(blob, 0)
+    let done = false
+    try {
+      try {
+        for await (const chunk of readPieces(this.#blobs, pieces, 0, offset, true)) await writer.write([chunk])
+        if (durable) await writer.sync()
+      } finally {
+        await writer.close()
+      }
+      done = await this.#records.detach(id, attempt, [{ start: 0, blob }])
+      return done
+    } catch (error) {
+      // Removed while it was copied.
+      if ((await this.#records.get(id)) === undefined) return false
+      throw error
+    } finally {
+      if (!done) await this.#blobs.remove(blob)
+    }
   }
 
   async #place(upload: StoredUpload): Promise<void> {
@@ -134,9 +298,9 @@ export class CombinedStorage implements Storage {
   async #tidy(blob: string): Promise<void> {
     const id = blobOwner(blob)
     const upload = await this.#records.get(id)
-    if (upload === undefined) return this.#blobs.remove(blob)
+    if (upload === undefined) return this.#removeUnlessShared(blob, id)
     const named = upload.pieces.some((piece) => piece.blob === blob)
-    if (upload.complete) return named ? this.#placeLate(upload) : this.#blobs.remove(blob)
+    if (upload.complete) return this.#tidyComplete(upload, blob, named)
     if (named) return
     // A holder may be about to name this blob, so it goes only under a claim of our own, which fences that one off.
     const claim = await this.#records.claim(id, { owner: 'vacuum', ttlMs: VACUUM_LEASE_MS })
@@ -144,6 +308,25 @@ export class CombinedStorage implements Storage {
     const now = await this.#records.get(id)
     if (now !== undefined && !now.pieces.some((piece) => piece.blob === blob)) await this.#blobs.remove(blob)
     await this.#records.release(id, claim.fence)
+  }
+
+  async #placeAgain(upload: StoredUpload): Promise<boolean> {
+    try {
+      await this.#place(upload)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+    }
+    return true
+  }
+
+  async #removeUnlessShared(blob: string, id: string): Promise<void> {
+    if (!(await this.#records.isShared(blob, id))) await this.#blobs.remove(blob)
+  }
+
+  async #tidyComplete(upload: StoredUpload, blob: string, named: boolean): Promise<void> {
+    if (named) return isFile(upload) ? this.#placeLate(upload) : undefined
+    // It may be the one that a try under way copies to.
+    if (upload.completion?.settled !== false) await this.#blobs.remove(blob)
   }
 
   async #placeLate(upload: StoredUpload): Promise<void> {
@@ -154,4 +337,12 @@ export class CombinedStorage implements Storage {
       if ((await this.#records.get(upload.id)) !== undefined) throw error
     }
   }
+}
+
+function isDoubtful(result: ClaimResult): result is { upload: StoredUpload; fence: number } {
+  return result !== undefined && 'fence' in result && (result.upload as StoredUpload).doubtful
+}
+
+function isSamePlace(one: StoredUpload, other: StoredUpload): boolean {
+  return isFile(one) === isFile(other) && JSON.stringify(one.pieces) === JSON.stringify(other.pieces)
 }

@@ -18,6 +18,15 @@ export const MEMBERS = {
   expired: 'capability',
   lease: 'capability',
   vacuum: 'capability',
+  assemble: 'capability',
+  flatten: 'capability',
+  waitingFinals: 'capability',
+  readyFinals: 'capability',
+  dueCompletions: 'capability',
+  takeCompletion: 'capability',
+  renewCompletion: 'capability',
+  settleCompletion: 'capability',
+  pathOf: 'capability',
   segments: 'value',
   meetingPoint: 'value',
 } as const satisfies Record<keyof Storage, 'method' | 'capability' | 'value'>
@@ -116,11 +125,20 @@ export function unpackError({ name, message, stack, details, headers, cause }: W
   const options = cause === undefined ? {} : { cause: unpackError(cause) }
   const { code } = details
   if (name === 'TusError' && typeof code === 'string' && Object.hasOwn(ERRORS, code)) {
-    return new TusError(code as TusErrorCode, { message, headers: headers ?? {}, ...options })
+    return new TusError(code as TusErrorCode, {
+      message,
+      headers: headers ?? {},
+      status: numberOf(details.status),
+      ...options,
+    })
   }
   const error: Error = new (KINDS[name] ?? Error)(message, options)
   if (error.name !== name) Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true })
   // Where it happened, not where it arrived.
   if (stack !== undefined) error.stack = stack
   return Object.assign(error, details)
+}
+
+function numberOf(value: string | number | undefined): number | undefined {
+  return typeof value === 'number' ? value : undefined
 }

@@ -46,7 +46,7 @@ export function offload(
     create: (upload) => call('create', upload),
     get: (id) => call('get', id),
     openStage: (id, fence, from) => openStage(link, id, fence, from),
-    remove: (id, fence, tombstone) => call('remove', id, fence, tombstone),
+    remove: (id, fence, tombstone, durable) => call('remove', id, fence, tombstone, durable),
     close: () => {
       closed ??= call<void>('close').finally(() => link.end())
       return closed
@@ -59,6 +59,19 @@ export function offload(
     ...(can('expired') && { expired: (beforeMs, limit) => call('expired', beforeMs, limit) }),
     ...(can('lease') && { lease: (name, request) => call('lease', name, request) }),
     ...(can('vacuum') && { vacuum: (limit) => call('vacuum', limit) }),
+    ...(can('assemble') && { assemble: (id, assembly) => call('assemble', id, assembly) }),
+    ...(can('flatten') && { flatten: (id, attempt, durable) => call('flatten', id, attempt, durable) }),
+    ...(can('waitingFinals') && { waitingFinals: (partial) => call('waitingFinals', partial) }),
+    ...(can('readyFinals') && { readyFinals: (limit) => call('readyFinals', limit) }),
+    ...(can('dueCompletions') && { dueCompletions: (limit) => call('dueCompletions', limit) }),
+    ...(can('takeCompletion') && { takeCompletion: (id, request) => call('takeCompletion', id, request) }),
+    ...(can('renewCompletion') && {
+      renewCompletion: (id, attempt, ttlMs) => call('renewCompletion', id, attempt, ttlMs),
+    }),
+    ...(can('settleCompletion') && {
+      settleCompletion: (id, attempt, outcome) => call('settleCompletion', id, attempt, outcome),
+    }),
+    ...(can('pathOf') && { pathOf: (upload) => call('pathOf', { name: upload.name }) }),
     ...(segments && { segments }),
     ...(meetingPoint !== undefined && { meetingPoint }),
   }

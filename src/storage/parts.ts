@@ -1,7 +1,16 @@
 // The two halves that a storage can be combined of: records and bytes, which know nothing of each other.
 
 import type { NewUpload, Tombstone, Upload } from '../upload.js'
-import type { Awaitable, ClaimRequest, ClaimResult, CommitResult } from './storage.js'
+import type {
+  AssemblyResult,
+  Awaitable,
+  ClaimRequest,
+  ClaimResult,
+  CommitResult,
+  CompletionOutcome,
+  CompletionRequest,
+  CreateResult,
+} from './storage.js'
 
 /**
  * A run of an upload's bytes in one blob, up to where the next piece begins or up to the offset. Its bytes begin at 0
@@ -20,6 +29,10 @@ export interface StoredUpload extends Upload {
   readonly fence: number
   /** Where the bytes are, in order. The last piece is the one that is written to. */
   readonly pieces: readonly Piece[]
+  /** How many of the committed bytes are on the disk for sure. */
+  readonly synced: number
+  /** Whether the system was started anew since bytes were committed without that, so that they may be lost. */
+  readonly doubtful: boolean
 }
 
 /** A commit, as the records see it. */
@@ -33,12 +46,17 @@ export interface RecordCommit {
   readonly release: boolean
   /** The new list of pieces, where it changes. */
   readonly pieces: readonly Piece[] | undefined
+  readonly completion: CompletionRequest | undefined
+  /** Whether the bytes are on the disk for sure. */
+  readonly synced: boolean
+  /** Whether it is a partial upload: then the final uploads that wait for it live on with it. */
+  readonly partial: boolean
 }
 
 /** Keeps the records of uploads. */
 export interface Records {
   /** The first fence is larger than every one that an upload of this id had before it was removed. */
-  create(upload: NewUpload): Awaitable<'created' | 'exists'>
+  create(upload: NewUpload): Awaitable<CreateResult>
   get(id: string): Awaitable<StoredUpload | undefined>
   /**
    * A claim that was given back, or whose holder is dead, is followed by one that goes on in the same blob. One that
@@ -49,20 +67,50 @@ export interface Records {
   release(id: string, fence: number): Awaitable<void>
   /** One transaction: compare-and-swap on fence and offset. A complete upload never changes again: `moved`. */
   commit(id: string, fence: number, commit: RecordCommit): Awaitable<CommitResult>
-  /** Marks the record as removed, so that nobody sees it any more; its blobs go next. `undefined`: fenced or gone. */
+  /**
+   * Marks the record as removed, so that nobody sees it any more; its blobs go next. `undefined`: fenced or gone, or a
+   * final upload waits for it.
+   */
   bury(id: string, fence: number, tombstone: Tombstone | undefined): Awaitable<StoredUpload | undefined>
   /** Drops a record that was buried, after its blobs. */
-  forget(id: string): Awaitable<void>
+  forget(upload: StoredUpload): Awaitable<void>
   /** Records that were buried and not forgotten: a kill came in between. */
   buried(limit: number): Awaitable<readonly StoredUpload[]>
   /** What was kept of a record that was buried. */
   tombstone(id: string): Awaitable<Tombstone | undefined>
-  /** Drops tombstones whose time is over. */
-  dropTombstones(limit: number): Awaitable<void>
+  /** Drops tombstones whose time is over. `false` if there were none. */
+  dropTombstones(limit: number): Awaitable<boolean>
   /** The ids of uploads whose time of expiry has come, the earliest first. */
   expired(beforeMs: number, limit: number): Awaitable<readonly string[]>
   /** Takes or prolongs a right that one at a time has. */
   lease(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean>
+  /** Says that so many bytes of an upload are on the disk. Does nothing if it is another upload by now. */
+  markSynced(upload: StoredUpload, synced: number): Awaitable<void>
+  /**
+   * Takes an unfinished upload back to `to`, where it has lost bytes, if it still is at `upload.offset`; one that was
+   * completed by this very claim is unfinished again.
+   * @param pieces - its pieces from then on
+   */
+  fallBack(upload: StoredUpload, to: number, pieces: readonly Piece[]): Awaitable<boolean>
+  /** Whether an upload other than this one names a blob: a final upload, or the partial upload that it was made for. */
+  isShared(blob: string, id: string): Awaitable<boolean>
+  /** One transaction: a final upload gets its partial uploads' pieces, and is complete and due. */
+  assemble(id: string, expiresAtMs: number | null): Awaitable<AssemblyResult>
+  /** Gives a final upload a blob of its own in place of those that it shares, within a try that has not run out. */
+  detach(id: string, attempt: number, pieces: readonly Piece[]): Awaitable<boolean>
+  /** The final uploads that wait for a partial upload. */
+  waitingFinals(partial: string): Awaitable<readonly string[]>
+  /** Final uploads that wait although their partial uploads are complete. */
+  readyFinals(limit: number): Awaitable<readonly string[]>
+  /** Complete uploads for which something is to be done now. */
+  dueCompletions(limit: number): Awaitable<readonly string[]>
+  /** Takes the right to do it. */
+  takeCompletion(
+    id: string,
+    request: CompletionRequest,
+  ): Awaitable<{ upload: StoredUpload; attempt: number } | undefined>
+  renewCompletion(id: string, attempt: number, ttlMs: number): Awaitable<boolean>
+  settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean>
   /** Settles when all that was written before has reached the disk. */
   sync(): Awaitable<void>
   close(): Awaitable<void>
@@ -74,9 +122,9 @@ export interface BlobWriter {
   write(chunks: readonly Uint8Array[]): Awaitable<void>
   /** Cuts the blob back to `size` bytes. */
   truncate(size: number): Awaitable<void>
-  /** Settles when all bytes and the blob's name have reached the disk. */
+  /** Settles when all bytes that were written before and the blob's name have reached the disk. */
   sync(): Awaitable<void>
-  /** After every write in flight has settled. */
+  /** After every write in flight has settled. A sync in flight goes on. */
   close(): Awaitable<void>
 }
 
@@ -87,18 +135,26 @@ export interface Blobs {
    * @throws an error with code `ERR_BYTES_MISSING` if fewer than `size` bytes are there
    */
   open(blob: string, size: number): Awaitable<BlobWriter>
+  /** Settles when a blob's bytes and its name have reached the disk. */
+  sync(blob: string): Awaitable<void>
+  /** How many bytes a blob has; 0 if it does not exist. */
+  size(blob: string): Awaitable<number>
   /** Makes a blob the finished file `name`, at once or not at all. Does nothing if that was done before. */
   place(blob: string, name: string): Awaitable<void>
+  /** Makes a finished file the blob again that it was. */
+  takeBack(name: string, blob: string): Awaitable<void>
   /** Settles when all names that `place` gave before have reached the disk. */
   syncPlaced(name: string): Awaitable<void>
   /**
    * Reads bytes of a blob, or of a finished file.
+   * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again
    * @throws an error with code `ERR_BYTES_MISSING` if fewer are there
    */
   read(
     from: { readonly blob: string } | { readonly name: string },
     start: number,
     end: number,
+    reuse?: boolean,
   ): AsyncIterable<Uint8Array>
   /** Removes a blob, if it exists. */
   remove(blob: string): Awaitable<void>

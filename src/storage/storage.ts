@@ -1,6 +1,6 @@
 // What the server asks of a place where uploads live: their records and their bytes.
 
-import type { Holder, NewUpload, Tombstone, Upload } from '../upload.js'
+import type { CompletionResult, Holder, NewUpload, Tombstone, Upload } from '../upload.js'
 
 /** A value, or a promise of it: a synchronous backend returns values, an asynchronous one promises. */
 export type Awaitable<T> = T | Promise<T>
@@ -30,9 +30,49 @@ export interface Commit {
   readonly complete?: boolean | undefined
   /** Whether bytes and record must have reached the disk before the commit settles. */
   readonly durable: boolean
+  /**
+   * Whether the bytes should reach the disk some time soon, without anybody waiting for it: so that a power loss in the
+   * middle of a long upload does not cost all of it.
+   */
+  readonly syncSoon?: boolean | undefined
   /** Whether the claim ends with it: nothing follows but `close`. */
   readonly release?: boolean | undefined
+  /** Says that something is to be done once the upload is complete, in the same transaction. */
+  readonly completion?: CompletionRequest | undefined
 }
+
+/** Who does what is left to be done for a complete upload, and when. */
+export interface CompletionRequest {
+  /** The server instance that does it at once; `undefined`: whoever comes first. */
+  readonly owner: string | undefined
+  /** For how long nobody else may try, in milliseconds, unless that is prolonged. */
+  readonly ttlMs: number
+  /** A server instance that is known to be dead: its try may be taken over although it has not run out. */
+  readonly dead?: string | undefined
+}
+
+/** How a try to do what is left ended: for good, or it is tried again. */
+export type CompletionOutcome = { readonly result: CompletionResult | undefined } | { readonly retryAfterMs: number }
+
+/** What becomes of a final upload by its assembly. */
+export interface Assembly {
+  /** The new time of expiry, in milliseconds since the epoch; `null`: none. */
+  readonly expiresAtMs: number | null
+  /** Whether the record must have reached the disk before it settles. */
+  readonly durable: boolean
+}
+
+/**
+ * `ok`: the upload is complete, by this call or an earlier one; `unfinished`: a partial upload is; `too-large`: the sum
+ * is above what the upload may have; `gone`: the upload or one of its partial uploads was removed.
+ */
+export type AssemblyResult = 'ok' | 'unfinished' | 'too-large' | 'gone'
+
+/**
+ * `exists`: the id or the name is taken, or a final upload still refers to bytes of an upload that had the id;
+ * `no-partial`: a partial upload that it names is not there, or is none.
+ */
+export type CreateResult = 'created' | 'exists' | 'no-partial'
 
 /**
  * `ok`; `fenced`: the claim is lost, or was given back; `moved`: the offset is not the one that this stage began at or
@@ -75,10 +115,10 @@ export interface Segments {
  */
 export interface Storage {
   /**
-   * Reserves the id and the file name. `exists` if either is taken; nothing is overwritten. Ids consist of `A-Z`, `a-z`,
-   * `0-9`, `-` and `_`.
+   * Reserves the id and the file name. Nothing is overwritten. Ids consist of `A-Z`, `a-z`, `0-9`, `-` and `_`. From here
+   * on until a final upload is assembled, no partial upload of it can be removed.
    */
-  create(upload: NewUpload): Awaitable<'created' | 'exists'>
+  create(upload: NewUpload): Awaitable<CreateResult>
   /** Reads one upload. */
   get(id: string): Awaitable<Upload | undefined>
   /**
@@ -88,10 +128,12 @@ export interface Storage {
    */
   openStage(id: string, fence: number, from: number): Awaitable<Stage>
   /**
-   * Removes an upload, bytes and record. `false` if the claim is not (or no longer) this one, or it is gone.
+   * Removes an upload, bytes and record. `false` if the claim is not (or no longer) this one, or it is gone, or a final
+   * upload waits for it.
    * @param tombstone - what is to be kept of it, where the storage can
+   * @param durable - whether it must stay removed after a power loss
    */
-  remove(id: string, fence: number, tombstone?: Tombstone): Awaitable<boolean>
+  remove(id: string, fence: number, tombstone?: Tombstone, durable?: boolean): Awaitable<boolean>
   /** Frees everything. Nothing is called afterwards. */
   close(): Awaitable<void>
 
@@ -113,10 +155,44 @@ export interface Storage {
   read?(id: string, start: number, end: number): AsyncIterable<Uint8Array>
   /** What is left of an upload that was removed. */
   tombstone?(id: string): Awaitable<Tombstone | undefined>
-  /** Uploads whose time of expiry has come, the earliest first. */
+  /** Uploads whose time of expiry has come, the earliest first; without those that a final upload waits for. */
   expired?(beforeMs: number, limit: number): Awaitable<readonly string[]>
   /** Takes or prolongs a right that one server instance at a time has, by a name. `false` if another one has it. */
   lease?(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean>
-  /** A bounded step of tidying up what a kill has left behind. */
-  vacuum?(limit: number): Awaitable<{ readonly more: boolean }>
+  /**
+   * A bounded step of tidying up what a kill has left behind. What can't be removed keeps nothing else from being:
+   * `failures` are the reasons.
+   */
+  vacuum?(limit: number): Awaitable<{ readonly more: boolean; readonly failures?: readonly unknown[] }>
+
+  /**
+   * Makes a final upload of its partial uploads, as soon as they are complete and nobody has a claim of one: it refers to
+   * their bytes, nothing is copied. One transaction, and once done, doing it again changes nothing. It also says that
+   * something is to be done.
+   */
+  assemble?(id: string, assembly: Assembly): Awaitable<AssemblyResult>
+  /**
+   * Makes an assembled upload independent of its partial uploads: one file of its own, where there are files.
+   * @param attempt - the one that {@link Storage.takeCompletion} gave
+   * @returns `false` if that try has run out, or the upload is gone
+   */
+  flatten?(id: string, attempt: number, durable: boolean): Awaitable<boolean>
+  /** The final uploads that wait for a partial upload. */
+  waitingFinals?(partial: string): Awaitable<readonly string[]>
+  /** Final uploads that wait for assembly although their partial uploads are complete: a kill came in between. */
+  readyFinals?(limit: number): Awaitable<readonly string[]>
+
+  /**
+   * Complete uploads for which something is to be done now, the earliest first. None that somebody has a claim of:
+   * whoever completed it is not through yet, or it is being removed.
+   */
+  dueCompletions?(limit: number): Awaitable<readonly string[]>
+  /** Takes the right to do it. `undefined` if it is not due, somebody has a claim of it, or nothing is left to be done. */
+  takeCompletion?(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined>
+  /** Prolongs that right. `false` if it is lost. */
+  renewCompletion?(id: string, attempt: number, ttlMs: number): Awaitable<boolean>
+  /** Says how it ended. `false` if the right was lost: then nothing is changed. */
+  settleCompletion?(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean>
+  /** The absolute path of an upload's finished file, where there are files. */
+  pathOf?(upload: Pick<Upload, 'name'>): Awaitable<string>
 }

@@ -70,6 +70,17 @@ export function testExpiry({ test, has }: Suite): void {
       assert.equal(await subject.storage.tombstone?.(id), undefined)
     })
 
+    test('a removal that is refused leaves none', async (subject) => {
+      const { id } = await subject.create()
+      const former = await subject.claim(id)
+      await subject.release(id, former.fence)
+      const { fence } = await subject.claim(id)
+      const untilMs = subject.clock.now() + subject.leaseMs
+      assert.equal(await subject.storage.remove(id, former.fence, { status: 410, untilMs }), false)
+      assert.equal(await subject.storage.remove(id, fence), true)
+      assert.equal(await subject.storage.tombstone?.(id), undefined)
+    })
+
     test('without one nothing is remembered', async (subject) => {
       const { id } = await subject.create()
       const { fence } = await subject.claim(id)

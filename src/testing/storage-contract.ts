@@ -4,6 +4,8 @@ import assert from 'node:assert/strict'
 import type { Awaitable, Storage } from '../storage/storage.js'
 import { testBytes } from './byte-tests.js'
 import { testClaims } from './claim-tests.js'
+import { testCompletions } from './completion-tests.js'
+import { testConcatenation } from './concat-tests.js'
 import { testExpiry } from './expiry-tests.js'
 import { testAgainstModel } from './model-tests.js'
 import { testRecords } from './record-tests.js'
@@ -95,6 +97,8 @@ export function storageContract(
     describe('takeovers', () => testTakeovers(suite))
     describe('bytes', () => testBytes(suite))
     describe('expiry', () => testExpiry(suite))
+    describe('completions', () => testCompletions(suite))
+    describe('concatenation', () => testConcatenation(suite))
     describe('random operations', () => testAgainstModel(suite))
   })
 }

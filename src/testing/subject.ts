@@ -5,10 +5,10 @@ import type { Awaitable, ClaimRequest, Commit, CommitResult, Stage, Storage } fr
 import type { NewUpload, Upload } from '../upload.js'
 
 /** A capability of a storage: the name of an optional method. */
-export type Capability = 'claim' | 'renew' | 'release' | 'read' | 'tombstone' | 'expired' | 'lease' | 'vacuum'
+export type Capability = (typeof CAPABILITIES)[number]
 
 /** All capabilities. */
-export const CAPABILITIES: readonly Capability[] = [
+export const CAPABILITIES = [
   'claim',
   'renew',
   'release',
@@ -17,7 +17,15 @@ export const CAPABILITIES: readonly Capability[] = [
   'expired',
   'lease',
   'vacuum',
-]
+  'assemble',
+  'flatten',
+  'waitingFinals',
+  'readyFinals',
+  'dueCompletions',
+  'takeCompletion',
+  'renewCompletion',
+  'settleCompletion',
+] as const satisfies readonly (keyof Storage)[]
 
 /** The functions that tests are declared with; those of Jest, Mocha, Vitest and `node:test` all do. */
 export interface TestApi {

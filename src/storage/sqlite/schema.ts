@@ -34,6 +34,26 @@ const MIGRATIONS: readonly string[] = [
      owner TEXT NOT NULL,
      until INTEGER NOT NULL
    ) STRICT, WITHOUT ROWID;`,
+  `ALTER TABLE uploads ADD COLUMN concat TEXT;     -- JSON; NULL: neither partial nor final
+   ALTER TABLE uploads ADD COLUMN due_at INTEGER;  -- of the completion; NULL: nothing is left to be done
+   ALTER TABLE uploads ADD COLUMN attempt INTEGER; -- of the completion; NULL: there never was anything to be done
+   ALTER TABLE uploads ADD COLUMN worker TEXT;     -- who tries; NULL: nobody
+   ALTER TABLE uploads ADD COLUMN result TEXT;     -- JSON
+   CREATE INDEX uploads_due ON uploads (due_at) WHERE due_at IS NOT NULL;
+   CREATE TABLE waiting (            -- which final upload waits for which partial one
+     partial TEXT NOT NULL,
+     final TEXT NOT NULL,
+     PRIMARY KEY (partial, final)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX waiting_by_final ON waiting (final);
+   CREATE TABLE sharing (            -- which final upload has pieces in which partial upload's blob
+     blob TEXT NOT NULL,
+     upload TEXT NOT NULL,
+     PRIMARY KEY (blob, upload)
+   ) STRICT, WITHOUT ROWID;
+   CREATE INDEX sharing_by_upload ON sharing (upload);`,
+  `ALTER TABLE uploads ADD COLUMN synced INTEGER NOT NULL DEFAULT 0; -- so many bytes are on the disk for sure
+   ALTER TABLE uploads ADD COLUMN boot TEXT; -- the run of the system that committed more than that; NULL: none did`,
 ]
 
 /** The version that this package writes. */

@@ -1,70 +1,71 @@
-// Records in SQLite. Every operation is one statement, so nothing here can be left half done.
+// Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
 import { close, fsync, open } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
-import type { Holder, NewUpload, Tombstone } from '../../upload.js'
+import type { NewUpload, Tombstone } from '../../upload.js'
 import { syncFolder } from '../files/folders.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
-import { firstPieces, piecesAfterTakeover } from '../pieces.js'
+import { blobOwner, piecesAfterTakeover } from '../pieces.js'
 import { sharedSync } from '../shared-sync.js'
-import type { ClaimRequest, ClaimResult, CommitResult } from '../storage.js'
+import type {
+  AssemblyResult,
+  ClaimRequest,
+  ClaimResult,
+  CommitResult,
+  CompletionOutcome,
+  CompletionRequest,
+  CreateResult,
+} from '../storage.js'
 import { Checkpointer } from './checkpointer.js'
-import { type Bindable, type Database, openDatabase, type SQLiteDriver, type Statement } from './driver.js'
+import { CompletionRows } from './completions.js'
+import { Concatenations, IS_NEEDED } from './concatenations.js'
+import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
+import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
+import { Statements } from './statements.js'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
 const fsyncAsync = promisify(fsync)
 
-interface Row {
-  id: string
-  name: string | null
-  length: number | null
-  offset: number
-  metadata: string | null
-  created_at: number
-  expires_at: number | null
-  complete: number
-  fence: number
-  owner: string | null
-  lease_until: number
-  pieces: string | null
-  attributes: string | null
-}
-
-const COLUMNS =
-  'id, name, length, offset, metadata, created_at, expires_at, complete, fence, owner, lease_until, pieces, attributes'
-
 const SQL = {
-  // A name must be no other upload's id either: that is the name of the file of an upload that has no other.
-  create: `INSERT INTO uploads (id, name, length, metadata, created_at, expires_at, attributes, fence)
-    SELECT ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
+  // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
+  // the id (`id`, `id.…`) may be what a removed partial upload has left to a final one.
+  create: `INSERT INTO uploads (id, name, length, metadata, created_at, expires_at, attributes, concat, fence)
+    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
       AND NOT EXISTS (SELECT 1 FROM uploads WHERE name = ?)
+      AND NOT EXISTS (SELECT 1 FROM sharing WHERE blob = ? OR blob > ? || '.' AND blob < ? || '/')
     ON CONFLICT DO NOTHING`,
-  get: `SELECT ${COLUMNS} FROM uploads WHERE id = ? AND buried = 0`,
+  get: `SELECT ${RECORD} FROM uploads WHERE id = ? AND buried = 0`,
   claim: `UPDATE uploads SET fence = fence + 1, owner = ?, lease_until = ?
-    WHERE id = ? AND buried = 0 AND (owner IS NULL OR owner = ?) RETURNING ${COLUMNS}`,
+    WHERE id = ? AND buried = 0 AND (owner IS NULL OR owner = ?) RETURNING ${RECORD}`,
   takeOver: `UPDATE uploads SET fence = fence + 1, owner = ?, lease_until = ?, pieces = ?
-    WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = ? AND pieces IS ? AND lease_until <= ?
-    RETURNING ${COLUMNS}`,
+    WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = ? AND lease_until <= ?
+    RETURNING ${RECORD}`,
   renew: 'UPDATE uploads SET lease_until = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   release: 'UPDATE uploads SET owner = NULL WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), expires_at = iif(?, ?, expires_at),
-      complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces)
+      complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?,
+      synced = iif(?, ?, synced), boot = ?
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
-  bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL
-    RETURNING ${COLUMNS}`,
+  bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL AND NOT ${IS_NEEDED}
+    RETURNING ${RECORD}`,
+  markSynced: `UPDATE uploads SET synced = ?, boot = iif(offset = ?, NULL, boot)
+    WHERE id = ? AND created_at = ? AND offset >= ? AND synced < ?`,
+  fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = NULL, complete = 0, due_at = NULL,
+      attempt = NULL, worker = NULL
+    WHERE id = ? AND created_at = ? AND offset = ? AND (complete = 0 OR fence = ? AND owner IS NOT NULL)`,
   forget: 'DELETE FROM uploads WHERE id = ? AND buried = 1',
   keep: 'INSERT OR REPLACE INTO tombstones (id, status, until) VALUES (?, ?, ?)',
   tombstone: 'SELECT status, until FROM tombstones WHERE id = ? AND until > ?',
   dropTombstones: 'DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= ? LIMIT ?)',
   expired: `SELECT id FROM uploads WHERE expires_at <= ? AND expires_at IS NOT NULL AND buried = 0
-    ORDER BY expires_at LIMIT ?`,
+    AND NOT ${IS_NEEDED} ORDER BY expires_at LIMIT ?`,
   lease: `INSERT INTO leases (name, owner, until) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
       WHERE leases.owner = excluded.owner OR leases.until <= ?`,
-  buried: `SELECT ${COLUMNS} FROM uploads WHERE buried = 1 LIMIT ?`,
+  buried: `SELECT ${RECORD} FROM uploads WHERE buried = 1 LIMIT ?`,
 } as const
 
 /** What {@link SQLiteRecords} needs. */
@@ -75,13 +76,18 @@ export interface SQLiteRecordsOptions {
   readonly driver?: SQLiteDriver | undefined
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Names the present run of the operating system: after a power loss it is another one. */
+  readonly boot: string
 }
 
 /** Keeps records in a SQLite database. */
 export class SQLiteRecords implements Records {
   readonly #database: Database
   readonly #now: () => number
-  readonly #statements: Readonly<Record<keyof typeof SQL, Statement>>
+  readonly #boot: string
+  readonly #statements: Statements<keyof typeof SQL>
+  readonly #concatenations: Concatenations
+  readonly #completions: CompletionRows
   readonly #checkpointer: Checkpointer
   readonly #walPath: string
   #walDescriptor: Promise<number> | undefined
@@ -91,15 +97,17 @@ export class SQLiteRecords implements Records {
    * @param options - the database
    * @throws Error if there is no driver, or the database is of a later version
    */
-  constructor({ path, driver, now }: SQLiteRecordsOptions) {
+  constructor({ path, driver, now, boot }: SQLiteRecordsOptions) {
     this.#now = now
+    this.#boot = boot
     this.#walPath = `${path}-wal`
     this.#database = openDatabase(path, driver)
     try {
       prepareDatabase(this.#database)
-      this.#statements = Object.fromEntries(
-        Object.entries(SQL).map(([name, sql]) => [name, this.#database.prepare(sql)]),
-      ) as Record<keyof typeof SQL, Statement>
+      const onWrite = (): void => this.#checkpointer.wrote()
+      this.#statements = new Statements(this.#database, SQL, onWrite)
+      this.#concatenations = new Concatenations(this.#database, boot, onWrite)
+      this.#completions = new CompletionRows(this.#database, { now, boot }, onWrite)
     } catch (error) {
       this.#database.close()
       throw error
@@ -107,57 +115,73 @@ export class SQLiteRecords implements Records {
     this.#checkpointer = new Checkpointer({ path, driver, onFailure: () => this.#checkpointHere() })
   }
 
-  create(upload: NewUpload): 'created' | 'exists' {
+  create(upload: NewUpload): CreateResult {
+    if (upload.concat?.partials !== undefined) return this.#concatenations.create(upload, () => this.#insert(upload))
+    return this.#insert(upload) ? 'created' : 'exists'
+  }
+
+  #insert(upload: NewUpload): boolean {
     const name = upload.name === upload.id ? null : upload.name
-    const { id, length, metadata, createdAtMs, expiresAtMs } = upload
-    const attributes = upload.attributes ? JSON.stringify(upload.attributes) : null
-    // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
-    const values = [
+    const { id, length, metadata, createdAtMs, expiresAtMs, attributes, concat } = upload
+    return this.#statements.write(
+      'create',
       id,
       name,
       length ?? null,
       metadata ?? null,
       createdAtMs,
       expiresAtMs ?? null,
-      attributes,
+      attributes ? JSON.stringify(attributes) : null,
+      concat ? JSON.stringify(concat) : null,
+      // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
       this.#now(),
-    ]
-    return this.#write('create', ...values, name, id) ? 'created' : 'exists'
+      name,
+      id,
+      id,
+      id,
+      id,
+    )
   }
 
   get(id: string): StoredUpload | undefined {
-    const row = this.#statements.get.get(id)
-    return row ? uploadOf(row as Row) : undefined
+    const row = this.#statements.one<Row>('get', id)
+    return row && uploadOf(row, this.#boot)
   }
 
   claim(id: string, { owner, ttlMs, dead }: ClaimRequest): ClaimResult {
     // Another process may have changed the record between two of these statements: then again, with what it is now.
     for (;;) {
       const now = this.#now()
-      const row = this.#change('claim', owner, now + ttlMs, id, dead ?? null)
-      if (row) return { upload: uploadOf(row), fence: row.fence }
-      const current = this.#statements.get.get(id) as Row | undefined
-      if (!current) return undefined
-      const upload = uploadOf(current)
+      const claimed = this.#claimed(this.#statements.change<Row>('claim', owner, now + ttlMs, id, dead ?? null))
+      if (claimed) return claimed
+      const upload = this.get(id)
+      if (!upload) return undefined
       if (upload.holder && upload.holder.leaseUntilMs > now) return { heldBy: upload.holder }
       if (!upload.holder) continue
-      const pieces = JSON.stringify(piecesAfterTakeover(upload, current.fence + 1))
-      const known = [id, current.fence, current.offset, current.complete, current.pieces]
-      const taken = this.#change('takeOver', owner, now + ttlMs, pieces, ...known, now)
-      if (taken) return { upload: uploadOf(taken), fence: taken.fence }
+      const pieces = JSON.stringify(piecesAfterTakeover(upload, upload.fence + 1))
+      const known = [id, upload.fence, upload.offset, upload.complete ? 1 : 0]
+      const taken = this.#claimed(this.#statements.change<Row>('takeOver', owner, now + ttlMs, pieces, ...known, now))
+      if (taken) return taken
     }
   }
 
+  #claimed(row: Row | undefined): { upload: StoredUpload; fence: number } | undefined {
+    if (row === undefined) return undefined
+    const upload = uploadOf(row, this.#boot)
+    return { upload, fence: upload.fence }
+  }
+
   renew(id: string, fence: number, ttlMs: number): boolean {
-    return this.#write('renew', this.#now() + ttlMs, id, fence)
+    return this.#statements.write('renew', this.#now() + ttlMs, id, fence)
   }
 
   release(id: string, fence: number): void {
-    this.#write('release', id, fence)
+    this.#statements.write('release', id, fence)
   }
 
   commit(id: string, fence: number, commit: RecordCommit): CommitResult {
-    const done = this.#write(
+    const { completion } = commit
+    const done = this.#statements.write(
       'commit',
       commit.to,
       commit.length ?? null,
@@ -166,67 +190,111 @@ export class SQLiteRecords implements Records {
       commit.complete ? 1 : 0,
       commit.release ? 1 : 0,
       commit.pieces ? JSON.stringify(commit.pieces) : null,
+      completion ? this.#now() + completion.ttlMs : null,
+      completion ? (completion.owner === undefined ? 0 : 1) : null,
+      completion?.owner ?? null,
+      commit.synced ? 1 : 0,
+      commit.to,
+      commit.synced ? null : this.#boot,
       id,
       fence,
       commit.from,
     )
-    if (done) return 'ok'
-    const current = this.#statements.get.get(id) as Row | undefined
-    if (!current) return 'gone'
-    return current.fence !== fence || current.owner === null ? 'fenced' : 'moved'
+    if (done) {
+      if (commit.partial && commit.expiresAtMs) this.#concatenations.liveOn(id, commit.expiresAtMs)
+      return 'ok'
+    }
+    const upload = this.get(id)
+    if (!upload) return 'gone'
+    return upload.fence !== fence || !upload.holder ? 'fenced' : 'moved'
   }
 
   bury(id: string, fence: number, tombstone: Tombstone | undefined): StoredUpload | undefined {
-    // The tombstone goes first: without its grave it is never looked at, the other way round the status would be lost.
-    if (tombstone !== undefined) this.#write('keep', id, tombstone.status, tombstone.untilMs)
-    const row = this.#change('bury', id, fence)
-    return row && uploadOf(row)
+    const bury = (): Row | undefined => this.#statements.change<Row>('bury', id, fence)
+    const buryAndKeep = ({ status, untilMs }: Tombstone): Row | undefined => {
+      const row = bury()
+      if (row !== undefined) this.#statements.write('keep', id, status, untilMs)
+      return row
+    }
+    const row = tombstone === undefined ? bury() : this.#statements.transaction(() => buryAndKeep(tombstone))
+    return row && uploadOf(row, this.#boot)
   }
 
   tombstone(id: string): Tombstone | undefined {
-    const row = this.#statements.tombstone.get(id, this.#now()) as { status: number; until: number } | undefined
+    const row = this.#statements.one<{ status: number; until: number }>('tombstone', id, this.#now())
     return row && { status: row.status, untilMs: row.until }
   }
 
-  dropTombstones(limit: number): void {
-    this.#write('dropTombstones', this.#now(), limit)
+  dropTombstones(limit: number): boolean {
+    return this.#statements.write('dropTombstones', this.#now(), limit)
   }
 
   expired(beforeMs: number, limit: number): readonly string[] {
-    return Array.from(this.#statements.expired.all(beforeMs, limit) as { id: string }[], ({ id }) => id)
+    return this.#statements.all<{ id: string }>('expired', beforeMs, limit).map(({ id }) => id)
   }
 
   lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
     const now = this.#now()
-    return this.#write('lease', name, owner, now + ttlMs, now)
+    return this.#statements.write('lease', name, owner, now + ttlMs, now)
   }
 
-  forget(id: string): void {
-    this.#write('forget', id)
+  forget({ id, concat }: StoredUpload): void {
+    if (concat?.partials !== undefined) this.#concatenations.forget(id)
+    this.#statements.write('forget', id)
   }
 
   buried(limit: number): readonly StoredUpload[] {
-    return (this.#statements.buried.all(limit) as Row[]).map(uploadOf)
+    return this.#statements.all<Row>('buried', limit).map((row) => uploadOf(row, this.#boot))
+  }
+
+  markSynced({ id, createdAtMs }: StoredUpload, synced: number): void {
+    this.#statements.write('markSynced', synced, synced, id, createdAtMs, synced, synced)
+  }
+
+  fallBack({ id, createdAtMs, offset, fence }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
+    return this.#statements.write('fallBack', to, to, JSON.stringify(pieces), id, createdAtMs, offset, fence)
+  }
+
+  isShared(blob: string, id: string): boolean {
+    return this.#concatenations.isShared(blob, blobOwner(blob), id)
+  }
+
+  assemble(id: string, expiresAtMs: number | null): AssemblyResult {
+    return this.#concatenations.assemble(id, expiresAtMs, this.#now())
+  }
+
+  detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
+    return this.#concatenations.detach(id, attempt, pieces)
+  }
+
+  waitingFinals(partial: string): readonly string[] {
+    return this.#concatenations.waitingFinals(partial)
+  }
+
+  readyFinals(limit: number): readonly string[] {
+    return this.#concatenations.readyFinals(this.#now(), limit)
+  }
+
+  dueCompletions(limit: number): readonly string[] {
+    return this.#completions.due(limit)
+  }
+
+  takeCompletion(id: string, request: CompletionRequest): { upload: StoredUpload; attempt: number } | undefined {
+    return this.#completions.take(id, request)
+  }
+
+  renewCompletion(id: string, attempt: number, ttlMs: number): boolean {
+    return this.#completions.renew(id, attempt, ttlMs)
+  }
+
+  settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): boolean {
+    return this.#completions.settle(id, attempt, outcome)
   }
 
   async close(): Promise<void> {
     await this.#checkpointer.close()
     if (this.#walDescriptor) await closeAsync(await this.#walDescriptor)
     this.#database.close()
-  }
-
-  #write(name: keyof typeof SQL, ...values: Bindable[]): boolean {
-    const changed = this.#statements[name].run(...values).changes !== 0
-    this.#checkpointer.wrote()
-    return changed
-  }
-
-  #change(name: keyof typeof SQL, ...values: Bindable[]): Row | undefined {
-    // Not `get`: it leaves the statement after the first row, and both drivers drop the error (a full disk, say) by
-    // which the commit at the end of it may fail.
-    const [row] = this.#statements[name].all(...values) as Row[]
-    this.#checkpointer.wrote()
-    return row
   }
 
   /**
@@ -251,25 +319,4 @@ export class SQLiteRecords implements Records {
   #checkpointHere(): void {
     this.#database.exec('PRAGMA wal_autocheckpoint = 1000')
   }
-}
-
-function uploadOf(row: Row): StoredUpload {
-  return {
-    id: row.id,
-    name: row.name ?? row.id,
-    length: row.length ?? undefined,
-    offset: row.offset,
-    metadata: row.metadata ?? undefined,
-    createdAtMs: row.created_at,
-    expiresAtMs: row.expires_at ?? undefined,
-    attributes: row.attributes === null ? undefined : (JSON.parse(row.attributes) as Record<string, unknown>),
-    complete: row.complete !== 0,
-    fence: row.fence,
-    holder: holderOf(row),
-    pieces: row.pieces === null ? firstPieces(row.id) : (JSON.parse(row.pieces) as readonly Piece[]),
-  }
-}
-
-function holderOf(row: Row): Holder | undefined {
-  return row.owner === null ? undefined : { owner: row.owner, leaseUntilMs: row.lease_until }
 }

@@ -1,12 +1,13 @@
 // The default storage: records in SQLite, bytes in plain files.
 
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join, relative, resolve, sep } from 'node:path'
 import type { NewUpload, Upload } from '../../upload.js'
+import { bootId } from '../boot-id.js'
 import { CombinedStorage } from '../combined-storage.js'
 import { FileBlobs } from '../files/file-blobs.js'
 import { makeFolder } from '../files/folders.js'
-import type { Awaitable } from '../storage.js'
+import type { Awaitable, CreateResult } from '../storage.js'
 import type { SQLiteDriver } from './driver.js'
 import { SQLiteRecords } from './sqlite-records.js'
 
@@ -31,6 +32,11 @@ export interface SQLiteStorageOptions {
    * @default Date.now
    */
   readonly now?: () => number
+  /**
+   * Names the present run of the operating system: what was not synced in another one may be lost; for tests.
+   * @default Linux's boot id; elsewhere the time of the start
+   */
+  readonly boot?: string
 }
 
 /**
@@ -48,13 +54,13 @@ export class SQLiteStorage extends CombinedStorage {
    * @throws Error if there is no SQLite driver, if the directory can't be written to, or if a later version of this
    * package has written to it
    */
-  constructor({ directory = './uploads', driver, now = Date.now }: SQLiteStorageOptions = {}) {
+  constructor({ directory = './uploads', driver, now = Date.now, boot = bootId() }: SQLiteStorageOptions = {}) {
     const root = resolve(directory)
     const state = join(root, STATE_FOLDER)
     const meetingPoint = join(state, 'processes')
     const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
     makeFolder(meetingPoint)
-    super(new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now }), blobs)
+    super(new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot }), blobs)
     this.directory = root
     this.meetingPoint = meetingPoint
   }
@@ -63,11 +69,11 @@ export class SQLiteStorage extends CombinedStorage {
    * {@inheritDoc Storage.create}
    * @throws TypeError if the name does not lie below the directory, or is no plain one (`a/../b`)
    */
-  override create(upload: NewUpload): Awaitable<'created' | 'exists'> {
+  override create(upload: NewUpload): Awaitable<CreateResult> {
     // A name that is the id is neither: ids have no characters that mean something in a path, and are hardly guessed.
     if (upload.name !== upload.id) {
       this.#assertInside(upload.name)
-      if (existsSync(this.pathOf(upload))) return 'exists'
+      if (existsSync(this.pathOf(upload)) || this.#isBelowFile(upload.name)) return 'exists'
     }
     return super.create(upload)
   }
@@ -75,6 +81,16 @@ export class SQLiteStorage extends CombinedStorage {
   /** The absolute path of an upload's finished file. There is no file there before the upload is complete. */
   pathOf(upload: Pick<Upload, 'name'>): string {
     return join(this.directory, upload.name)
+  }
+
+  /** Whether a file has the name of one of the folders that a name needs. */
+  #isBelowFile(name: string): boolean {
+    const parts = name.split(sep)
+    for (let depth = 1; depth < parts.length; depth++) {
+      const found = statSync(join(this.directory, ...parts.slice(0, depth)), { throwIfNoEntry: false })
+      if (!found?.isDirectory()) return found !== undefined
+    }
+    return false
   }
 
   #assertInside(name: string): void {

@@ -1,0 +1,197 @@
+// Uploads made of others: what the protocol leaves to the server, and what is around it.
+import { type HookUpload, MemoryStorage, TusError, type TusServerOptions } from '../../src/index.js'
+import { idOf, startServer } from './support.js'
+
+const PARTIAL = { 'Upload-Concat': 'partial' }
+
+function withPartials(options: Partial<TusServerOptions> = {}) {
+  const server = startServer(options)
+  const { handle, create, patch } = server
+  return {
+    ...server,
+    /** A partial upload, finished if it has bytes. */
+    async partial(content?: string): Promise<string> {
+      const length = content === undefined ? { 'Upload-Defer-Length': '1' } : { 'Upload-Length': `${content.length}` }
+      const path = await create({ ...PARTIAL, ...length })
+      if (content) expect((await patch(path, 0, Buffer.from(content))).status).toBe(204)
+      return path
+    },
+    final: (paths: readonly string[], headers: Record<string, string> = {}, context?: unknown) =>
+      handle('POST', '/files', { 'Upload-Concat': `final;${paths.join(' ')}`, ...headers }, undefined, { context }),
+  }
+}
+
+it('URLs of partial uploads are understood as this server and any proxy in front of it write them', async () => {
+  const { partial, final, stored } = withPartials()
+  const id = idOf(await partial('abc'))
+  for (const url of [
+    id,
+    `./${id}`,
+    `/files/${id}`,
+    `/tenants/7/up/${id}/`,
+    `https://cdn.example:8443/up/${id}`,
+    `//cdn.example/${id}?token=1#x`,
+  ]) {
+    const answer = await final([url])
+    expect([url, answer.status]).toEqual([url, 201])
+    expect(String(await stored(String(answer.headers.Location)))).toBe('abc')
+  }
+})
+
+it('a final upload is readable at once, and its partial uploads are removed once it has a file of its own', async () => {
+  const terminated: string[] = []
+  const { partial, final, stored, tus, handle } = withPartials({
+    onUploadTerminate: ({ upload, request }) => void terminated.push(`${upload.id} ${request?.method}`),
+  })
+  const paths = [await partial('one,'), await partial('two')]
+  const path = String((await final(paths)).headers.Location)
+  expect(String(await stored(path))).toBe('one,two')
+  await tus.cleanUp()
+  expect(String(await stored(path))).toBe('one,two')
+  for (const partial of paths) expect((await handle('HEAD', partial)).status).toBe(404)
+  expect(terminated.sort()).toEqual(paths.map((partial) => `${idOf(partial)} undefined`).sort())
+})
+
+it('partial uploads are kept where asked, and can be used again', async () => {
+  const { partial, final, stored, tus } = withPartials({ concatenation: { keepPartials: true } })
+  const path = await partial('ab')
+  const first = String((await final([path])).headers.Location)
+  await tus.cleanUp()
+  const second = String((await final([path, path])).headers.Location)
+  expect([String(await stored(first)), String(await stored(second))]).toEqual(['ab', 'abab'])
+})
+
+it('a partial upload that another final one waits for stays', async () => {
+  const { partial, final, stored, tus, patch } = withPartials()
+  const [done, open] = [await partial('ab'), await partial()]
+  const waiting = String((await final([done, open])).headers.Location)
+  const first = String((await final([done])).headers.Location)
+  await tus.cleanUp()
+  expect(String(await stored(first))).toBe('ab')
+  await patch(open, 0, Buffer.from('cd'), { 'Upload-Length': '2' })
+  expect(String(await stored(waiting))).toBe('abcd')
+})
+
+it('the last PATCH of a partial upload assembles the final ones that wait for it', async () => {
+  const { partial, final, patch, handle } = withPartials()
+  const [one, two] = [await partial(), await partial()]
+  const path = String((await final([one, two])).headers.Location)
+  expect((await handle('HEAD', path)).headers).not.toHaveProperty('Upload-Offset')
+  expect((await handle('HEAD', path)).headers).not.toHaveProperty('Upload-Defer-Length')
+  await patch(one, 0, Buffer.from('abc'), { 'Upload-Length': '3' })
+  expect((await handle('HEAD', path)).headers).not.toHaveProperty('Upload-Length')
+  expect((await patch(two, 0, Buffer.from('d'), { 'Upload-Length': '2' })).status).toBe(204)
+  expect((await handle('HEAD', path)).headers).toMatchObject({ 'Upload-Length': '5' })
+  await patch(two, 1, Buffer.from('e'))
+  expect((await handle('HEAD', path)).headers).toMatchObject({ 'Upload-Length': '5', 'Upload-Offset': '5' })
+})
+
+it('a final upload whose assembly a kill prevented is assembled by HEAD, and by the clean-up', async () => {
+  for (const way of ['HEAD', 'cleanUp'] as const) {
+    const storage = new MemoryStorage()
+    const { waitingFinals } = storage
+    const { partial, final, patch, handle, tus } = withPartials({ storage })
+    const one = await partial()
+    const path = String((await final([one])).headers.Location)
+    // As if the process had died between the commit and the assembly.
+    storage.waitingFinals = () => []
+    await patch(one, 0, Buffer.from('abc'), { 'Upload-Length': '3' })
+    storage.waitingFinals = waitingFinals
+    expect((await storage.get(idOf(path)))?.complete).toBe(false)
+    if (way === 'HEAD') expect((await handle('HEAD', path)).headers).toMatchObject({ 'Upload-Offset': '3' })
+    else await tus.cleanUp()
+    expect((await storage.get(idOf(path)))?.complete).toBe(true)
+  }
+})
+
+it('nobody makes an upload of another one’s', async () => {
+  const userOf = (context: unknown): string | undefined => (context as { user: string } | undefined)?.user
+  const { handle, final } = withPartials({
+    onUploadCreate: ({ request }) => ({ attributes: { owner: userOf(request.context) } }),
+    onIncomingRequest: ({ request, upload }) => {
+      if (upload && upload.attributes?.owner !== userOf(request.context)) throw new TusError('ERR_FORBIDDEN')
+    },
+  })
+  const partialOf = async (user: string): Promise<string> => {
+    const headers = { ...PARTIAL, 'Upload-Length': '0' }
+    return String((await handle('POST', '/files', headers, undefined, { context: { user } })).headers.Location)
+  }
+  const [anns, bobs] = [await partialOf('ann'), await partialOf('bob')]
+  expect((await final([anns, bobs], {}, { user: 'bob' })).status).toBe(403)
+  expect((await final([bobs], {}, { user: 'bob' })).status).toBe(201)
+})
+
+it('the hooks of creation and completion run for final uploads, those of completion never for partial ones', async () => {
+  const created: HookUpload[] = []
+  const completed: HookUpload[] = []
+  const { partial, final } = withPartials({
+    onUploadCreate: ({ upload }) => {
+      created.push(upload)
+      return upload.concat?.partials && { attributes: { whole: true } }
+    },
+    onUploadComplete: ({ upload }) => {
+      completed.push(upload)
+      return { headers: { 'X-Made': upload.id }, body: 'made' }
+    },
+  })
+  const paths = [await partial('ab'), await partial('c')]
+  const answer = await final(paths, { 'Upload-Metadata': `filename ${Buffer.from('x').toString('base64')}` })
+  expect(answer).toMatchObject({ status: 201, headers: { 'X-Made': completed[0]?.id } })
+  expect(String(answer.body)).toBe('made')
+  expect(created.map(({ length }) => length)).toEqual([2, 1, 3])
+  expect(created[2]?.concat?.partials).toEqual(paths.map(idOf))
+  expect(completed).toHaveLength(1)
+  expect(completed[0]).toMatchObject({ offset: 3, length: 3, complete: true, attributes: { whole: true } })
+  expect(completed[0]?.metadata.filename).toBe('x')
+})
+
+it('a final upload whose sum turns out too large is removed, and answered by 413 from then on', async () => {
+  const { partial, final, patch, handle } = withPartials({ maxSize: 5 })
+  const [one, two] = [await partial('abc'), await partial()]
+  const path = String((await final([one, two])).headers.Location)
+  expect((await patch(two, 0, Buffer.from('def'), { 'Upload-Length': '3' })).status).toBe(204)
+  expect((await handle('HEAD', path)).status).toBe(413)
+  expect((await patch(path, 0, Buffer.from('x'))).status).toBe(413)
+})
+
+it('expired partial uploads go on as long as a final one waits, and all of it ends together', async () => {
+  const clock = { ms: 1_000_000 }
+  const now = (): number => clock.ms
+  const { partial, final, patch, handle, tus } = withPartials({
+    storage: new MemoryStorage({ now }),
+    now,
+    expiration: { unfinishedAfterMs: 1000 },
+  })
+  const [one, two] = [await partial(), await partial()]
+  clock.ms += 900
+  const path = String((await final([one, two])).headers.Location)
+  clock.ms += 900
+  expect(await tus.cleanUp()).toEqual({ expired: 0 })
+  expect((await patch(one, 0, Buffer.from('ab'), { 'Upload-Length': '2' })).status).toBe(204)
+  clock.ms += 900
+  expect((await handle('HEAD', path)).status).toBe(200)
+  expect((await handle('HEAD', two)).status).toBe(200)
+  clock.ms += 1000
+  expect(await tus.cleanUp()).toEqual({ expired: 3 })
+  for (const each of [path, one, two]) expect((await handle('HEAD', each)).status).toBe(410)
+})
+
+it('finished partial uploads expire like unfinished ones: they never become files', async () => {
+  const clock = { ms: 1_000_000 }
+  const now = (): number => clock.ms
+  const { partial, handle, tus } = withPartials({
+    storage: new MemoryStorage({ now }),
+    now,
+    expiration: { unfinishedAfterMs: 1000 },
+  })
+  const path = await partial('abc')
+  clock.ms += 1001
+  expect((await handle('POST', '/files', { 'Upload-Concat': `final;${path}` })).status).toBe(400)
+  expect(await tus.cleanUp()).toEqual({ expired: 1 })
+})
+
+it('can be switched off, and then is neither offered nor half done', async () => {
+  const { handle } = startServer({ concatenation: false })
+  expect((await handle('OPTIONS', '/files')).headers['Tus-Extension']).not.toContain('concatenation')
+  expect((await handle('POST', '/files', { ...PARTIAL, 'Upload-Length': '1' })).status).toBe(501)
+})

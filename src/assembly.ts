@@ -1,0 +1,32 @@
+// Makes a final upload of its partial uploads, once they are complete.
+
+import type { Core } from './core.js'
+import { expiryOf } from './handlers/expiry.js'
+import { tombstoneOf } from './handlers/missing.js'
+import { removeUpload } from './handlers/remove-upload.js'
+import type { AssemblyResult } from './storage/storage.js'
+
+/** What is remembered of a final upload that can not come about: it is too large, or a partial upload is lost. */
+const HOPELESS = { 'too-large': 413, gone: 410 } as const
+
+/**
+ * Assembles a final upload if its partial uploads are complete; what is left to be done then is done in the background,
+ * unless the caller does it first. May be called again and again.
+ */
+export async function assemble(core: Core, id: string): Promise<AssemblyResult> {
+  const { storage, durability } = core.options
+  const assembly = { expiresAtMs: expiryOf(core, true), durable: durability !== 'none' }
+  const result = (await storage.assemble?.(id, assembly)) ?? 'gone'
+  if (result === 'too-large' || result === 'gone') {
+    await removeUpload(core, id, { request: undefined, tombstone: tombstoneOf(core, HOPELESS[result]) })
+  }
+  return result
+}
+
+/** Assembles the final uploads that have waited for a partial upload that is complete now. */
+export async function assembleFinalsOf(core: Core, partial: string): Promise<void> {
+  const { storage } = core.options
+  const finals = (await storage.waitingFinals?.(partial)) ?? []
+  for (const id of finals) await assemble(core, id)
+  if (finals.length > 0) core.completions.wake()
+}

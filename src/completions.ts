@@ -1,0 +1,269 @@
+// What is to be done once an upload is complete: the application's hook, and making one file of a concatenation. Each
+// is done at least once, by one server instance at a time, until it succeeds.
+
+import { assemble } from './assembly.js'
+import type { Core } from './core.js'
+import { TusError } from './errors.js'
+import { isUnneeded, tombstoneOf } from './handlers/missing.js'
+import { removeUpload } from './handlers/remove-upload.js'
+import { checkResult, type HookRequest, hookUpload, isRefusal } from './hooks.js'
+import type { CompletionOutcome, CompletionRequest } from './storage/storage.js'
+import { type CompletionResult, isPartial, type Upload } from './upload.js'
+import { within } from './within.js'
+
+/** How many are looked for at a time, and how many of them are tried at the same time. */
+const BATCH = 20
+const AT_ONCE = 4
+/** How often it is looked for what other processes have left undone, in milliseconds. */
+const POLL_MS = 5_000
+const FIRST_RETRY_MS = 1_000
+const LAST_RETRY_MS = 5 * 60_000
+
+/** One try. */
+interface Try {
+  readonly upload: Upload
+  readonly attempt: number
+}
+
+/** Does what is to be done for complete uploads: at once, and again where that failed. */
+export class Completions {
+  readonly #core: () => Core
+  readonly #onError: (error: unknown) => void
+  /** The uploads that this instance is at work for. */
+  readonly #running = new Map<string, Promise<CompletionResult | undefined>>()
+  #timer: NodeJS.Timeout | undefined
+  #wakeAtMs = Number.POSITIVE_INFINITY
+  #round: Promise<unknown> | undefined
+  #closed = false
+
+  /**
+   * @param core - the server's parts; asked for when they are needed
+   * @param onError - gets what goes wrong in the background
+   */
+  constructor(core: () => Core, onError: (error: unknown) => void) {
+    this.#core = core
+    this.#onError = onError
+  }
+
+  /** Whether clients have to wait until it is done. */
+  get areAwaited(): boolean {
+    const { hooks, completion } = this.#core().options
+    return hooks.onUploadComplete !== undefined && completion === 'await'
+  }
+
+  /** What the commit that completes an upload has to say of it; `undefined` if nothing is to be done. */
+  requestFor(upload: Upload): CompletionRequest | undefined {
+    const { options, claims } = this.#core()
+    if (options.hooks.onUploadComplete === undefined || isPartial(upload)) return undefined
+    return this.areAwaited ? { owner: claims.owner, ttlMs: options.leaseMs } : { owner: undefined, ttlMs: 0 }
+  }
+
+  /** Begins to look for what is due. */
+  start(): void {
+    if (this.#core().options.storage.takeCompletion !== undefined) this.#wakeIn(0)
+  }
+
+  /**
+   * Does it for an upload that was completed just now, by a commit that gave this instance the right to.
+   * @returns what the application answers
+   * @throws TusError the application's verdict, after the upload was removed; whatever else went wrong, to be tried again
+   */
+  finish(upload: Upload, request: HookRequest): Promise<CompletionResult | undefined> {
+    return this.#track(upload.id, this.#try({ upload, attempt: 1 }, request))
+  }
+
+  /** Does it for an upload if it is due, and nobody else is at it. */
+  async finishIfDue(id: string, request?: HookRequest, dead?: string): Promise<CompletionResult | undefined> {
+    const { options, claims } = this.#core()
+    const running = this.#running.get(id)
+    if (running !== undefined) return running
+    const taken = await options.storage.takeCompletion?.(id, { owner: claims.owner, ttlMs: options.leaseMs, dead })
+    return taken && this.#track(id, this.#try(taken, request))
+  }
+
+  /** Looks for what is due now, instead of some time later. */
+  wake(): void {
+    this.#wakeIn(0)
+  }
+
+  /** Does all that is due, and settles when that has been tried. */
+  async runDue(): Promise<void> {
+    await this.#round
+    while (await this.#runRound()) {}
+  }
+
+  /**
+   * Throws as long as it is not settled. If whoever is at it has died, it is taken over.
+   * @throws TusError `ERR_PROCESSING`
+   */
+  assertSettled({ id, completion }: Upload): void {
+    if (completion === undefined || completion.settled || !this.areAwaited) return
+    this.#takeOverFromDead(id, completion.worker).catch((error) => this.#reportInBackground(error))
+    throw processing()
+  }
+
+  /**
+   * Throws while somebody is at it.
+   * @throws TusError `ERR_PROCESSING`
+   */
+  assertIdle({ id, completion }: Upload): void {
+    if (completion === undefined || completion.settled || completion.worker === undefined) return
+    if ((completion.dueAtMs ?? 0) <= this.#core().options.now()) return
+    this.#takeOverFromDead(id, completion.worker).catch((error) => this.#reportInBackground(error))
+    throw processing()
+  }
+
+  /** Stops looking, and waits for what is under way, but no longer than so many milliseconds. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    await within(timeoutMs, Promise.allSettled([this.#round, ...this.#running.values()]))
+  }
+
+  async #takeOverFromDead(id: string, worker: string | undefined): Promise<void> {
+    if (worker === undefined || this.#running.has(id) || !(await this.#core().claims.isDead(worker))) return
+    await this.finishIfDue(id, undefined, worker)
+  }
+
+  #wakeIn(ms: number): void {
+    const atMs = Date.now() + ms
+    if (this.#closed || atMs >= this.#wakeAtMs) return
+    clearTimeout(this.#timer)
+    this.#wakeAtMs = atMs
+    this.#timer = setTimeout(() => {
+      this.#wakeAtMs = Number.POSITIVE_INFINITY
+      if (this.#round !== undefined) return this.#wakeIn(POLL_MS)
+      this.#round = this.#runRound().then(
+        (more) => this.#endRound(more ? 0 : POLL_MS),
+        (error) => {
+          this.#onError(error)
+          this.#endRound(POLL_MS)
+        },
+      )
+      return undefined
+    }, ms).unref()
+  }
+
+  #endRound(pauseMs: number): void {
+    this.#round = undefined
+    this.#wakeIn(pauseMs)
+  }
+
+  /** @returns whether there may be more to do at once */
+  async #runRound(): Promise<boolean> {
+    const { storage } = this.#core().options
+    for (const id of (await storage.readyFinals?.(BATCH)) ?? []) await assemble(this.#core(), id).catch(this.#onError)
+    const ids = [...((await storage.dueCompletions?.(BATCH)) ?? [])]
+    const more = ids.length === BATCH && !this.#closed
+    const workers = Array.from({ length: AT_ONCE }, async () => {
+      for (let id = ids.shift(); id !== undefined && !this.#closed; id = ids.shift()) {
+        await this.finishIfDue(id).catch((error) => this.#reportInBackground(error))
+      }
+    })
+    await Promise.all(workers)
+    return more
+  }
+
+  #reportInBackground(error: unknown): void {
+    // A verdict is no trouble of the server's: the application has spoken.
+    // After the end the storage is closed, and what is left is for the next process.
+    if (!isRefusal(error) && !this.#closed) this.#onError(error)
+  }
+
+  #track(id: string, work: Promise<CompletionResult | undefined>): Promise<CompletionResult | undefined> {
+    this.#running.set(id, work)
+    const done = (): void => {
+      this.#running.delete(id)
+    }
+    work.then(done, done)
+    return work
+  }
+
+  async #try(job: Try, request: HookRequest | undefined): Promise<CompletionResult | undefined> {
+    const { options } = this.#core()
+    const { storage, leaseMs } = options
+    const { upload, attempt } = job
+    const renew = async (): Promise<unknown> => storage.renewCompletion?.(upload.id, attempt, leaseMs)
+    const renewal = setInterval(() => renew().catch(this.#onError), leaseMs / 3).unref()
+    try {
+      // Somebody else has the right to by now.
+      if (!(await this.#makeFile(job))) throw processing()
+      const result = await this.#callHook(job, request)
+      await this.#settle(job, { result })
+      return result
+    } catch (error) {
+      if (error instanceof Rejection) await this.#reject(job, error.verdict)
+      await this.#settle(job, { retryAfterMs: retryAfterMs(attempt) })
+      this.#wakeIn(retryAfterMs(attempt))
+      throw error
+    } finally {
+      clearInterval(renewal)
+    }
+  }
+
+  async #settle({ upload, attempt }: Try, outcome: CompletionOutcome): Promise<void> {
+    // The storage may be closed by now; then the try runs out, and somebody makes another one.
+    try {
+      await this.#core().options.storage.settleCompletion?.(upload.id, attempt, outcome)
+    } catch (error) {
+      if (!this.#closed) throw error
+    }
+  }
+
+  /** Makes one file of a final upload. @returns `false` if somebody else has the right to by now, or it is gone */
+  async #makeFile({ upload, attempt }: Try): Promise<boolean> {
+    const { storage, durability, keepPartials } = this.#core().options
+    const partials = upload.concat?.partials
+    if (partials === undefined) return true
+    if (storage.flatten !== undefined && !(await storage.flatten(upload.id, attempt, durability !== 'none')))
+      return false
+    if (!keepPartials) for (const partial of new Set(partials)) await this.#removePartial(partial)
+    return true
+  }
+
+  async #removePartial(id: string): Promise<void> {
+    // Another final upload may need it still.
+    if (!(await isUnneeded(this.#core().options.storage, id))) return
+    await removeUpload(this.#core(), id, { request: undefined })
+  }
+
+  async #callHook({ upload, attempt }: Try, request: HookRequest | undefined): Promise<CompletionResult | undefined> {
+    const { hooks, storage } = this.#core().options
+    if (hooks.onUploadComplete === undefined) return undefined
+    const path = await storage.pathOf?.(upload)
+    try {
+      return checkResult(await hooks.onUploadComplete({ upload: hookUpload(upload), path, attempt, request }))
+    } catch (error) {
+      throw isRefusal(error) ? new Rejection(error) : error
+    }
+  }
+
+  /** Removes an upload that the application does not want. @throws the verdict */
+  async #reject({ upload }: Try, verdict: TusError): Promise<never> {
+    const core = this.#core()
+    await removeUpload(core, upload.id, {
+      request: undefined,
+      tombstone: tombstoneOf(core, verdict.status),
+      promised: true,
+    })
+    throw verdict
+  }
+}
+
+/** What the application threw to refuse an upload, as opposed to what went wrong on the way to it. */
+class Rejection extends Error {
+  readonly verdict: TusError
+
+  constructor(verdict: TusError) {
+    super(verdict.message)
+    this.verdict = verdict
+  }
+}
+
+function retryAfterMs(attempt: number): number {
+  return Math.min(FIRST_RETRY_MS * 2 ** (attempt - 1), LAST_RETRY_MS)
+}
+
+function processing(): TusError {
+  return new TusError('ERR_PROCESSING', { headers: { 'Retry-After': '1' } })
+}

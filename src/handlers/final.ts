@@ -1,0 +1,101 @@
+// POST of a final upload: the concatenation extension.
+
+import { assemble } from '../assembly.js'
+import type { Core } from '../core.js'
+import { TusError } from '../errors.js'
+import { parseUploadConcat, type UploadConcat } from '../headers/upload-concat.js'
+import { hookRequest, hookUpload } from '../hooks.js'
+import { hasBody, type TusRequest, type TusResponse } from '../request.js'
+import { idOfUrl } from '../route.js'
+import { type CompletionResult, isPartial, type Upload } from '../upload.js'
+import { expiryHeader } from './expiry.js'
+import { created } from './finish.js'
+import { maxSizeFor } from './limits.js'
+import { locationOf } from './location.js'
+import { isExpired } from './missing.js'
+import { readMetadata, reserve } from './reserve.js'
+
+/**
+ * `Upload-Concat`, checked; `undefined` if the upload stands on its own.
+ * @throws TusError `ERR_INVALID_CONCAT`, `ERR_NO_CONCATENATION`
+ */
+export function readConcat({ options }: Core, { headers }: TusRequest): UploadConcat | undefined {
+  const header = headers['upload-concat']
+  if (header === undefined) return undefined
+  if (!options.concatenation) throw new TusError('ERR_NO_CONCATENATION')
+  const concat = parseUploadConcat(header)
+  if (concat === undefined) throw new TusError('ERR_INVALID_CONCAT')
+  return concat
+}
+
+/**
+ * Answers a POST that makes an upload of others (https://tus.io/protocols/resumable-upload#concatenation), which need not
+ * be complete yet.
+ * @param urls - of the partial uploads, in order
+ */
+export async function createFinal(core: Core, request: TusRequest, urls: readonly string[]): Promise<TusResponse> {
+  const { headers } = request
+  if (headers['upload-length'] !== undefined || headers['upload-defer-length'] !== undefined) {
+    throw new TusError('ERR_LENGTH_OF_FINAL')
+  }
+  if (hasBody(request)) throw new TusError('ERR_FINAL')
+  const metadata = readMetadata(core, request)
+  const maxSize = await maxSizeFor(core, request)
+  const partials = await readPartials(core, request, urls)
+  const length = lengthOf(partials, maxSize)
+  const concat = {
+    header: headers['upload-concat'] ?? '',
+    partials: partials.map(({ id }) => id),
+    ...(length === undefined && { maxSize }),
+  }
+  const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
+  const location = { Location: locationOf(core, request, id) }
+  if ((await assemble(core, id)) !== 'ok') {
+    return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
+  }
+  if (core.completions.areAwaited) {
+    return created(location, () => finishFinal(core, request, id))
+  }
+  core.completions.wake()
+  return { status: 201, headers: location, body: undefined }
+}
+
+async function finishFinal(core: Core, request: TusRequest, id: string): Promise<CompletionResult | undefined> {
+  const { completions, options } = core
+  const result = await completions.finishIfDue(id, hookRequest(request))
+  if (result !== undefined) return result
+  // Another process may have come first.
+  const upload = await options.storage.get(id)
+  if (upload !== undefined) completions.assertSettled(upload)
+  return upload?.completion?.result
+}
+
+/** The partial uploads that are named, each one let through by the application. */
+async function readPartials(core: Core, request: TusRequest, urls: readonly string[]): Promise<readonly Upload[]> {
+  const { hooks, storage } = core.options
+  const known = new Map<string, Upload>()
+  const partials: Upload[] = []
+  for (const url of urls) {
+    const id = idOfUrl(url)
+    const upload = id === undefined ? undefined : (known.get(id) ?? (await storage.get(id)))
+    if (upload === undefined || !isPartial(upload) || (await isExpired(core, upload))) {
+      throw new TusError('ERR_NO_PARTIAL')
+    }
+    if (!known.has(upload.id)) {
+      await hooks.onIncomingRequest?.({ request: hookRequest(request), upload: hookUpload(upload) })
+      known.set(upload.id, upload)
+    }
+    partials.push(upload)
+  }
+  return partials
+}
+
+/**
+ * The sum of the lengths; `undefined` if one is not known yet.
+ * @throws TusError `ERR_MAX_SIZE_EXCEEDED` if it is too large already
+ */
+function lengthOf(partials: readonly Upload[], maxSize = Number.MAX_SAFE_INTEGER): number | undefined {
+  const least = partials.reduce((sum, { length, offset }) => sum + (length ?? offset), 0)
+  if (least > maxSize) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
+  return partials.some(({ length }) => length === undefined) ? undefined : least
+}

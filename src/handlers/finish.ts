@@ -1,0 +1,46 @@
+// What follows when an upload is complete: the application is told, and final uploads that waited for it are assembled.
+
+import { assembleFinalsOf } from '../assembly.js'
+import type { Core } from '../core.js'
+import { TusError, toTusError } from '../errors.js'
+import { hookRequest } from '../hooks.js'
+import type { TusRequest, TusResponse } from '../request.js'
+import { type CompletionResult, isPartial, type Upload } from '../upload.js'
+
+/**
+ * Does what follows after the commit that completed an upload.
+ * @returns what the application answers, if that is awaited
+ * @throws TusError the application's verdict, or whatever else went wrong
+ */
+export async function finish(core: Core, request: TusRequest, upload: Upload): Promise<CompletionResult | undefined> {
+  if (isPartial(upload)) await assembleFinalsOf(core, upload.id)
+  else if (core.completions.areAwaited) return core.completions.finish(upload, hookRequest(request))
+  else if (core.options.hooks.onUploadComplete !== undefined) core.completions.wake()
+  return undefined
+}
+
+/**
+ * The answer to a POST that has completed an upload. A failure that is no verdict tells the URL, too:
+ * the upload is there.
+ */
+export async function created(
+  headers: Record<string, string>,
+  finishing: () => Promise<CompletionResult | undefined>,
+): Promise<TusResponse> {
+  try {
+    const result = resultParts(await finishing())
+    return { status: 201, headers: { ...result.headers, ...headers }, body: result.body }
+  } catch (thrown) {
+    const { code, message, status, headers: own, cause } = toTusError(thrown)
+    const location = status >= 500 || status === 423 ? headers : {}
+    throw new TusError(code, { message, status, headers: { ...location, ...own }, cause })
+  }
+}
+
+/** The part of an answer that the application has made. */
+export function resultParts(result: CompletionResult | undefined): {
+  headers: Readonly<Record<string, string>> | undefined
+  body: Uint8Array | undefined
+} {
+  return { headers: result?.headers, body: result?.body === undefined ? undefined : Buffer.from(result.body) }
+}

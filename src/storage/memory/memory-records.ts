@@ -1,0 +1,329 @@
+// Records in memory.
+
+import { type Completion, isPartial, type NewUpload, type Tombstone } from '../../upload.js'
+import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
+import { assembledPieces, blobOwner, firstPieces, isReady, piecesAfterTakeover } from '../pieces.js'
+import type {
+  AssemblyResult,
+  ClaimRequest,
+  ClaimResult,
+  CommitResult,
+  CompletionOutcome,
+  CompletionRequest,
+  CreateResult,
+} from '../storage.js'
+
+interface Entry {
+  upload: StoredUpload
+  buried: boolean
+}
+
+/** Keeps records in memory. */
+export class MemoryRecords implements Records {
+  readonly #now: () => number
+  readonly #entries = new Map<string, Entry>()
+  readonly #names = new Set<string>()
+  /** Which final uploads have pieces in blobs that were made for others. */
+  readonly #sharing = new Set<string>()
+  readonly #tombstones = new Map<string, Tombstone>()
+  readonly #leases = new Map<string, { owner: string; untilMs: number }>()
+
+  constructor(now: () => number) {
+    this.#now = now
+  }
+
+  create(upload: NewUpload): CreateResult {
+    if (this.#partials(upload) === undefined) return 'no-partial'
+    if (this.#entries.has(upload.id) || this.#names.has(upload.name)) return 'exists'
+    // A blob of the id may be what a removed partial upload has left to a final one.
+    if (this.#hasLeftBytes(upload.id)) return 'exists'
+    // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
+    const fence = this.#now()
+    const record: StoredUpload = {
+      ...upload,
+      attributes: upload.attributes,
+      concat: upload.concat,
+      offset: 0,
+      complete: false,
+      completion: undefined,
+      holder: undefined,
+      fence,
+      pieces: firstPieces(upload.id),
+      synced: 0,
+      doubtful: false,
+    }
+    this.#entries.set(upload.id, { upload: record, buried: false })
+    this.#names.add(upload.name)
+    return 'created'
+  }
+
+  get(id: string): StoredUpload | undefined {
+    return this.#living(id)?.upload
+  }
+
+  claim(id: string, { owner, ttlMs, dead }: ClaimRequest): ClaimResult {
+    const entry = this.#living(id)
+    if (entry === undefined) return undefined
+    const { holder } = entry.upload
+    const now = this.#now()
+    const takenOver = holder !== undefined && holder.owner !== dead
+    if (takenOver && holder.leaseUntilMs > now) return { heldBy: holder }
+    const fence = entry.upload.fence + 1
+    const pieces = takenOver ? piecesAfterTakeover(entry.upload, fence) : entry.upload.pieces
+    entry.upload = { ...entry.upload, fence, pieces, holder: { owner, leaseUntilMs: now + ttlMs } }
+    return { upload: entry.upload, fence }
+  }
+
+  renew(id: string, fence: number, ttlMs: number): boolean {
+    const entry = this.#held(id, fence)
+    if (entry?.upload.holder === undefined) return false
+    const holder = { ...entry.upload.holder, leaseUntilMs: this.#now() + ttlMs }
+    entry.upload = { ...entry.upload, holder }
+    return true
+  }
+
+  release(id: string, fence: number): void {
+    const entry = this.#held(id, fence)
+    if (entry !== undefined) entry.upload = { ...entry.upload, holder: undefined }
+  }
+
+  commit(id: string, fence: number, commit: RecordCommit): CommitResult {
+    if (this.#living(id) === undefined) return 'gone'
+    const entry = this.#held(id, fence)
+    if (entry === undefined) return 'fenced'
+    const { upload } = entry
+    if (upload.offset !== commit.from || upload.complete) return 'moved'
+    entry.upload = {
+      ...upload,
+      offset: commit.to,
+      length: commit.length ?? upload.length,
+      expiresAtMs: commit.expiresAtMs === undefined ? upload.expiresAtMs : (commit.expiresAtMs ?? undefined),
+      complete: commit.complete,
+      completion: commit.completion && this.#begun(commit.completion),
+      holder: commit.release ? undefined : upload.holder,
+      pieces: commit.pieces ?? upload.pieces,
+    }
+    if (commit.partial && commit.expiresAtMs) this.#liveOn(id, commit.expiresAtMs)
+    return 'ok'
+  }
+
+  bury(id: string, fence: number, tombstone: Tombstone | undefined): StoredUpload | undefined {
+    const entry = this.#held(id, fence)
+    if (entry === undefined || this.waitingFinals(id).length > 0) return undefined
+    if (tombstone !== undefined) this.#tombstones.set(id, tombstone)
+    entry.buried = true
+    return entry.upload
+  }
+
+  forget({ id, name }: StoredUpload): void {
+    this.#names.delete(name)
+    this.#entries.delete(id)
+    this.#sharing.delete(id)
+  }
+
+  buried(): readonly StoredUpload[] {
+    // Nothing comes between burying and forgetting here but an error of this class itself.
+    return []
+  }
+
+  tombstone(id: string): Tombstone | undefined {
+    const tombstone = this.#tombstones.get(id)
+    return tombstone !== undefined && tombstone.untilMs > this.#now() ? tombstone : undefined
+  }
+
+  dropTombstones(): boolean {
+    for (const [id, { untilMs }] of this.#tombstones) if (untilMs <= this.#now()) this.#tombstones.delete(id)
+    return false
+  }
+
+  expired(beforeMs: number, limit: number): readonly string[] {
+    const due: Array<{ id: string; atMs: number }> = []
+    for (const { upload, buried } of this.#entries.values()) {
+      const { id, expiresAtMs } = upload
+      if (buried || expiresAtMs === undefined || expiresAtMs > beforeMs) continue
+      if (this.waitingFinals(id).length === 0) due.push({ id, atMs: expiresAtMs })
+    }
+    due.sort((one, other) => one.atMs - other.atMs)
+    return due.slice(0, limit).map(({ id }) => id)
+  }
+
+  lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
+    const lease = this.#leases.get(name)
+    if (lease !== undefined && lease.owner !== owner && lease.untilMs > this.#now()) return false
+    this.#leases.set(name, { owner, untilMs: this.#now() + ttlMs })
+    return true
+  }
+
+  // Nothing survives the process, let alone a power loss.
+  markSynced(): void {}
+
+  fallBack({ id, offset }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
+    const entry = this.#living(id)
+    if (entry === undefined || entry.upload.offset !== offset) return false
+    entry.upload = { ...entry.upload, offset: to, pieces, complete: false, completion: undefined }
+    return true
+  }
+
+  isShared(blob: string, id: string): boolean {
+    const owner = blobOwner(blob)
+    if (owner !== id && this.#living(owner) !== undefined) return true
+    return [...this.#sharing].some(
+      (final) => final !== id && this.#living(final)?.upload.pieces.some((piece) => piece.blob === blob),
+    )
+  }
+
+  assemble(id: string, expiresAtMs: number | null): AssemblyResult {
+    const entry = this.#living(id)
+    if (entry === undefined) return 'gone'
+    if (entry.upload.complete) return 'ok'
+    const partials = this.#partials(entry.upload)
+    if (partials === undefined) return 'gone'
+    const sum = partials.reduce((bytes, { offset }) => bytes + offset, 0)
+    if (sum > (entry.upload.concat?.maxSize ?? Number.MAX_SAFE_INTEGER)) return 'too-large'
+    if (!partials.every((partial) => isReady(partial, this.#now()))) return 'unfinished'
+    entry.upload = {
+      ...entry.upload,
+      offset: sum,
+      length: sum,
+      complete: true,
+      expiresAtMs: expiresAtMs ?? undefined,
+      completion: { settled: false, attempt: 0, dueAtMs: this.#now(), worker: undefined, result: undefined },
+      pieces: assembledPieces(partials),
+    }
+    this.#sharing.add(id)
+    return 'ok'
+  }
+
+  detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
+    const entry = this.#tried(id, attempt)
+    if (entry === undefined) return false
+    entry.upload = { ...entry.upload, pieces }
+    this.#sharing.delete(id)
+    return true
+  }
+
+  waitingFinals(partial: string): readonly string[] {
+    if (!this.#isPartial(partial)) return []
+    return this.#pendingFinals((upload) => upload.concat?.partials?.includes(partial) ?? false)
+  }
+
+  readyFinals(limit: number): readonly string[] {
+    const now = this.#now()
+    const ready = (final: StoredUpload): boolean =>
+      this.#partials(final)?.every((partial) => isReady(partial, now)) ?? true
+    return this.#pendingFinals(ready).slice(0, limit)
+  }
+
+  dueCompletions(limit: number): readonly string[] {
+    const due: Array<{ id: string; atMs: number }> = []
+    for (const { upload, buried } of this.#entries.values()) {
+      const atMs = upload.completion?.dueAtMs
+      if (!buried && atMs !== undefined && atMs <= this.#now() && isReady(upload, this.#now())) {
+        due.push({ id: upload.id, atMs })
+      }
+    }
+    due.sort((one, other) => one.atMs - other.atMs)
+    return due.slice(0, limit).map(({ id }) => id)
+  }
+
+  takeCompletion(
+    id: string,
+    { owner, ttlMs, dead }: CompletionRequest,
+  ): { upload: StoredUpload; attempt: number } | undefined {
+    const entry = this.#living(id)
+    const completion = entry?.upload.completion
+    if (entry === undefined || completion?.dueAtMs === undefined) return undefined
+    const lost = dead !== undefined && completion.worker === dead
+    if (completion.dueAtMs > this.#now() && !lost) return undefined
+    const { holder } = entry.upload
+    if (!isReady(entry.upload, this.#now()) && !(dead !== undefined && holder?.owner === dead)) return undefined
+    const attempt = completion.attempt + 1
+    const taken = { ...completion, attempt, worker: owner, dueAtMs: this.#now() + ttlMs }
+    entry.upload = { ...entry.upload, completion: taken }
+    return { upload: entry.upload, attempt }
+  }
+
+  renewCompletion(id: string, attempt: number, ttlMs: number): boolean {
+    return this.#change(id, attempt, { dueAtMs: this.#now() + ttlMs })
+  }
+
+  settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): boolean {
+    const change =
+      'retryAfterMs' in outcome
+        ? { worker: undefined, dueAtMs: this.#now() + outcome.retryAfterMs }
+        : { worker: undefined, dueAtMs: undefined, settled: true, result: outcome.result }
+    return this.#change(id, attempt, change)
+  }
+
+  async sync(): Promise<void> {}
+
+  close(): void {
+    this.#entries.clear()
+    this.#names.clear()
+  }
+
+  #hasLeftBytes(id: string): boolean {
+    return [...this.#sharing].some((final) =>
+      this.#living(final)?.upload.pieces.some(({ blob }) => blobOwner(blob) === id),
+    )
+  }
+
+  #begun({ owner, ttlMs }: CompletionRequest): Completion {
+    const attempt = owner === undefined ? 0 : 1
+    return { settled: false, attempt, dueAtMs: this.#now() + ttlMs, worker: owner, result: undefined }
+  }
+
+  #change(id: string, attempt: number, change: Partial<Completion>): boolean {
+    const entry = this.#tried(id, attempt)
+    if (entry?.upload.completion === undefined) return false
+    entry.upload = { ...entry.upload, completion: { ...entry.upload.completion, ...change } }
+    return true
+  }
+
+  /** An upload of which this very try to complete it has not run out. */
+  #tried(id: string, attempt: number): Entry | undefined {
+    const entry = this.#living(id)
+    const completion = entry?.upload.completion
+    if (completion?.dueAtMs === undefined || completion.worker === undefined) return undefined
+    return completion.attempt === attempt ? entry : undefined
+  }
+
+  #isPartial(id: string): boolean {
+    const entry = this.#living(id)
+    return entry !== undefined && isPartial(entry.upload)
+  }
+
+  /** The partial uploads of a final one; `undefined` if one is not there, or is none. */
+  #partials({ concat }: Pick<StoredUpload, 'concat'>): readonly StoredUpload[] | undefined {
+    const ids = concat?.partials ?? []
+    if (!ids.every((id) => this.#isPartial(id))) return undefined
+    return ids.map((id) => (this.#entries.get(id) as Entry).upload)
+  }
+
+  #pendingFinals(wanted: (upload: StoredUpload) => boolean): string[] {
+    const ids: string[] = []
+    for (const { upload, buried } of this.#entries.values()) {
+      if (!buried && !upload.complete && upload.concat?.partials !== undefined && wanted(upload)) ids.push(upload.id)
+    }
+    return ids
+  }
+
+  #liveOn(partial: string, expiresAtMs: number): void {
+    for (const id of this.waitingFinals(partial)) {
+      const entry = this.#living(id)
+      if (entry === undefined) continue
+      const { expiresAtMs: before } = entry.upload
+      if (before !== undefined && before < expiresAtMs) entry.upload = { ...entry.upload, expiresAtMs }
+    }
+  }
+
+  #living(id: string): Entry | undefined {
+    const entry = this.#entries.get(id)
+    return entry?.buried ? undefined : entry
+  }
+
+  #held(id: string, fence: number): Entry | undefined {
+    const entry = this.#living(id)
+    return entry?.upload.fence === fence && entry.upload.holder !== undefined ? entry : undefined
+  }
+}

@@ -1,0 +1,133 @@
+// The rows of concatenations: which final upload waits for which partial one, and which of them share blobs.
+
+import type { NewUpload } from '../../upload.js'
+import type { Piece, StoredUpload } from '../parts.js'
+import { assembledPieces, isReady } from '../pieces.js'
+import type { AssemblyResult } from '../storage.js'
+import type { Database } from './driver.js'
+import { RECORD, type Row, uploadOf } from './row.js'
+import { Statements } from './statements.js'
+
+/** Follows a final upload that is neither removed nor assembled. */
+const PENDING = 'JOIN uploads final ON final.id = waiting.final AND final.complete = 0 AND final.buried = 0'
+
+/** Says of a row of `uploads` that a final upload waits for it. */
+export const IS_NEEDED = `(concat IS NOT NULL AND EXISTS (
+  SELECT 1 FROM waiting ${PENDING} WHERE waiting.partial = uploads.id))`
+
+const SQL = {
+  get: `SELECT ${RECORD} FROM uploads WHERE id = ? AND buried = 0`,
+  wait: 'INSERT OR IGNORE INTO waiting (partial, final) VALUES (?, ?)',
+  waitNoMore: 'DELETE FROM waiting WHERE final = ?',
+  waitingFinals: `SELECT final.id FROM waiting ${PENDING} WHERE waiting.partial = ?`,
+  // Removed partial uploads count as ready, so that assembly finds that they are gone.
+  readyFinals: `SELECT final.id FROM waiting ${PENDING}
+    LEFT JOIN uploads AS partial ON partial.id = waiting.partial AND partial.buried = 0
+    GROUP BY final.id
+    HAVING min(coalesce(partial.complete = 1 AND (partial.owner IS NULL OR partial.lease_until <= ?), 1)) = 1 LIMIT ?`,
+  liveOn: `UPDATE uploads SET expires_at = ? WHERE expires_at < ? AND complete = 0
+    AND id IN (SELECT final FROM waiting WHERE partial = ?)`,
+  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, expires_at = ?, complete = 1, due_at = ?, attempt = 0
+    WHERE id = ?`,
+  share: 'INSERT OR IGNORE INTO sharing (blob, upload) VALUES (?, ?)',
+  shareNoMore: 'DELETE FROM sharing WHERE upload = ?',
+  sharedBy: `SELECT 1 FROM uploads WHERE buried = 0 AND id <> ?
+    AND (id = ? OR id IN (SELECT upload FROM sharing WHERE blob = ?)) LIMIT 1`,
+  detach: `UPDATE uploads SET pieces = ? WHERE id = ? AND buried = 0 AND attempt = ? AND due_at IS NOT NULL
+    AND worker IS NOT NULL`,
+} as const
+
+/** Concatenations in SQLite. */
+export class Concatenations {
+  readonly #statements: Statements<keyof typeof SQL>
+  readonly #boot: string
+
+  /**
+   * @param database - where they are
+   * @param boot - the present run of the system
+   * @param onWrite - called after each write
+   */
+  constructor(database: Database, boot: string, onWrite: () => void) {
+    this.#statements = new Statements(database, SQL, onWrite)
+    this.#boot = boot
+  }
+
+  /**
+   * Creates the record of a final upload, together with what says that it waits.
+   * @param create - creates the record alone
+   */
+  create({ id, concat }: NewUpload, create: () => boolean): 'created' | 'exists' | 'no-partial' {
+    const partials = concat?.partials ?? []
+    return this.#statements.transaction(() => {
+      if (this.#partials(partials) === undefined) return 'no-partial'
+      if (!create()) return 'exists'
+      for (const partial of partials) this.#statements.write('wait', partial, id)
+      return 'created'
+    })
+  }
+
+  waitingFinals(partial: string): readonly string[] {
+    return this.#statements.all<{ id: string }>('waitingFinals', partial).map(({ id }) => id)
+  }
+
+  readyFinals(nowMs: number, limit: number): readonly string[] {
+    return this.#statements.all<{ id: string }>('readyFinals', nowMs, limit).map(({ id }) => id)
+  }
+
+  /** The final uploads that wait for a partial one expire no earlier than it. */
+  liveOn(partial: string, expiresAtMs: number): void {
+    this.#statements.write('liveOn', expiresAtMs, expiresAtMs, partial)
+  }
+
+  assemble(id: string, expiresAtMs: number | null, nowMs: number): AssemblyResult {
+    return this.#statements.transaction(() => {
+      const final = this.#get(id)
+      if (final === undefined) return 'gone'
+      if (final.complete) return 'ok'
+      const { concat } = final
+      const partials = this.#partials(concat?.partials ?? [])
+      if (partials === undefined) return 'gone'
+      const sum = partials.reduce((bytes, { offset }) => bytes + offset, 0)
+      if (sum > (concat?.maxSize ?? Number.MAX_SAFE_INTEGER)) return 'too-large'
+      if (!partials.every((partial) => isReady(partial, nowMs))) return 'unfinished'
+      const pieces = assembledPieces(partials)
+      for (const { blob } of pieces) this.#statements.write('share', blob, id)
+      this.#statements.write('waitNoMore', id)
+      this.#statements.write('assemble', sum, sum, JSON.stringify(pieces), expiresAtMs, nowMs, id)
+      return 'ok'
+    })
+  }
+
+  isShared(blob: string, owner: string, id: string): boolean {
+    return this.#statements.one('sharedBy', id, owner, blob) !== undefined
+  }
+
+  detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
+    return this.#statements.transaction(() => {
+      if (!this.#statements.write('detach', JSON.stringify(pieces), id, attempt)) return false
+      this.#statements.write('shareNoMore', id)
+      return true
+    })
+  }
+
+  forget(id: string): void {
+    this.#statements.write('waitNoMore', id)
+    this.#statements.write('shareNoMore', id)
+  }
+
+  #get(id: string): StoredUpload | undefined {
+    const row = this.#statements.one<Row>('get', id)
+    return row && uploadOf(row, this.#boot)
+  }
+
+  /** The records of partial uploads; `undefined` if one is not there, or is none. */
+  #partials(ids: readonly string[]): readonly StoredUpload[] | undefined {
+    const partials: StoredUpload[] = []
+    for (const id of ids) {
+      const upload = this.#get(id)
+      if (upload?.concat === undefined || upload.concat.partials !== undefined) return undefined
+      partials.push(upload)
+    }
+    return partials
+  }
+}
