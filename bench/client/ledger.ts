@@ -1,0 +1,62 @@
+// What should lie in a server's folder after a load, and whether it does.
+
+import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
+import { basename, join } from 'node:path'
+import { bytesFor } from './bodies.js'
+
+/** Where files lie: finished and unfinished ones, with one server or another. */
+const PLACES = ['.', 'parts', '.resumable-upload/parts']
+
+/** One upload, as far as it has come. */
+export interface StoredUpload {
+  /** The path of its URL, whose last segment is the file's name with every server that is measured. */
+  readonly path: string
+  /** Which bytes each of its parts has, see {@link bytesFor}. Nearly always there is one part. */
+  readonly numbers: readonly number[]
+  /** The size of each of its chunks. */
+  readonly chunk: number
+  /** How many bytes are stored. */
+  readonly size: number
+}
+
+/** Keeps a sample of the uploads: the first and the latest of each connection. */
+export class Ledger {
+  readonly #first = new Map<number, StoredUpload>()
+  readonly #latest = new Map<number, StoredUpload>()
+
+  /** Notes what a connection has just been told is stored. */
+  note(worker: number, upload: StoredUpload): void {
+    const first = this.#first.get(worker)
+    if (first === undefined || first.path === upload.path) this.#first.set(worker, upload)
+    else this.#latest.set(worker, upload)
+  }
+
+  /** @throws Error if a file of the sample is not what was uploaded, byte for byte */
+  verify(folder: string): void {
+    for (const upload of [...this.#first.values(), ...this.#latest.values()]) {
+      const name = basename(upload.path)
+      const file = PLACES.map((place) => join(folder, place, name)).find((path) => existsSync(path))
+      if (file === undefined) throw new Error(`${upload.path} is not stored`)
+      verifyFile(file, upload)
+    }
+  }
+}
+
+function verifyFile(file: string, { numbers, chunk, size }: StoredUpload): void {
+  const descriptor = openSync(file, 'r')
+  try {
+    const found = fstatSync(descriptor).size
+    if (found !== size) throw new Error(`${file} has ${found} bytes instead of ${size}`)
+    const buffer = Buffer.allocUnsafe(chunk)
+    for (let position = 0; position < size; position += chunk) {
+      const number = numbers[Math.floor((position / size) * numbers.length)] as number
+      const expected = bytesFor(number, chunk)
+      const length = readSync(descriptor, buffer, 0, chunk, position)
+      if (!buffer.subarray(0, length).equals(expected.subarray(0, length))) {
+        throw new Error(`${file} differs from what was uploaded, after byte ${position}`)
+      }
+    }
+  } finally {
+    closeSync(descriptor)
+  }
+}
