@@ -1,0 +1,108 @@
+// The bad network itself: what it does to connections, and that it does nothing to bytes.
+import { createHash, randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
+import { type Fault, type FaultProxy, startFaultProxy } from './fault-proxy.js'
+
+let server: Server
+let received: { socket: Socket; bytes: Buffer[]; closed: boolean }[]
+let proxy: FaultProxy | undefined
+
+beforeEach(async () => {
+  received = []
+  server = createServer((socket) => {
+    const connection = { socket, bytes: [] as Buffer[], closed: false }
+    received.push(connection)
+    socket.on('data', (data) => {
+      connection.bytes.push(data)
+      socket.write(data)
+    })
+    socket.on('error', () => {})
+    socket.on('close', () => {
+      connection.closed = true
+    })
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+})
+
+afterEach(async () => {
+  await proxy?.close()
+  for (const { socket } of received) socket.destroy()
+  server.close()
+})
+
+async function only(fault: Fault, seed = 1): Promise<number> {
+  const weights = { pass: 0, delay: 0, cut: 0, reset: 0, stall: 0, [fault]: 1 }
+  proxy = await startFaultProxy((server.address() as AddressInfo).port, { seed, weights, breakWithinBytes: 100_000 })
+  return proxy.port
+}
+
+/** Sends bytes and waits for the echo, or for the end. */
+async function echo(port: number, bytes: Buffer): Promise<{ echoed: Buffer; ended: string }> {
+  const socket = connect(port, '127.0.0.1')
+  const parts: Buffer[] = []
+  let length = 0
+  let code = 'closed'
+  socket.on('error', (error: NodeJS.ErrnoException) => {
+    code = String(error.code)
+  })
+  socket.write(bytes)
+  const whole = new Promise<string>((resolve) => {
+    socket.on('data', (data) => {
+      parts.push(data)
+      length += data.length
+      if (length === bytes.length) resolve('whole')
+    })
+  })
+  const ended = await Promise.race([whole, closing(socket).then(() => code)])
+  socket.destroy()
+  return { echoed: Buffer.concat(parts), ended }
+}
+
+/** Settles when a socket is closed, in whichever way. */
+function closing(socket: Socket): Promise<unknown> {
+  return new Promise((resolve) => socket.once('close', resolve))
+}
+
+const BYTES = randomBytes(2_000_000)
+const sha256 = (bytes: Buffer): string => createHash('sha256').update(bytes).digest('hex')
+
+it.each(['pass', 'delay'] as const)('%s: every byte comes through, in order, both ways', async (fault) => {
+  const { echoed, ended } = await echo(await only(fault), BYTES)
+  expect(ended).toBe('whole')
+  expect(sha256(echoed)).toBe(sha256(BYTES))
+})
+
+it.each(['cut', 'reset'] as const)(
+  '%s: what comes through is a beginning, and both ends learn of it',
+  async (fault) => {
+    const { echoed, ended } = await echo(await only(fault), BYTES)
+    expect(ended).not.toBe('whole')
+    if (!received[0]?.closed) await closing(received[0]?.socket as Socket)
+    const got = Buffer.concat(received[0]?.bytes ?? [])
+    expect(got.length).toBeLessThanOrEqual(100_000)
+    expect(got.equals(BYTES.subarray(0, got.length))).toBe(true)
+    expect(echoed.equals(BYTES.subarray(0, echoed.length))).toBe(true)
+  },
+)
+
+it('stall: the client gives up, and the server never hears of it', async () => {
+  const { ended } = await echo(await only('stall'), BYTES)
+  expect(ended).not.toBe('whole')
+  expect(received[0]?.closed).toBe(false)
+})
+
+it('the same seed leads to the same faults, and calm to none', async () => {
+  const rounds: unknown[] = []
+  for (const seed of [7, 7, 8]) {
+    proxy = await startFaultProxy((server.address() as AddressInfo).port, { seed, maxStallMs: 5 })
+    const ends: string[] = []
+    for (let count = 0; count < 12; count++) ends.push((await echo(proxy.port, BYTES.subarray(0, 300_000))).ended)
+    rounds.push({ ...proxy.drawn })
+    proxy.calm()
+    expect((await echo(proxy.port, BYTES)).ended).toBe('whole')
+    await proxy.close()
+  }
+  expect(rounds[0]).toEqual(rounds[1])
+  expect(rounds[0]).not.toEqual(rounds[2])
+})
