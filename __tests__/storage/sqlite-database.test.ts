@@ -167,13 +167,12 @@ describe('SQLiteStorage: several processes', () => {
     const directory = join(tempFolder(), 'new')
     const script = (name: string): string => `
       const storage = new SQLiteStorage({ directory: ${JSON.stringify(directory)} })
-      const results = new Set()
-      for (let index = 0; index < 50; index++) {
-        const id = '${name}-' + index
-        results.add(storage.create({ id, name: id, length: 1, createdAtMs: 0 }))
-      }
-      results.add(storage.create({ id: 'shared', name: 'shared', length: 1, createdAtMs: 0 }) === 'created' ? 'first' : 'not first')
-      storage.close().then(() => console.log([...results].join()))`
+      const create = (id) => storage.create({ id, name: id, length: 1, createdAtMs: 0 })
+      Promise.all(Array.from({ length: 50 }, (_, index) => create('${name}-' + index))).then(async (results) => {
+        const shared = (await create('shared')) === 'created' ? 'first' : 'not first'
+        await storage.close()
+        console.log([...new Set(results), shared].join())
+      })`
     const runs = await runTogether(loadStorage, ['a', 'b', 'c', 'd'].map(script))
     expect(runs.map(({ stderr }) => stderr)).toEqual(['', '', '', ''])
     expect(runs.map(({ stdout }) => stdout.trim()).sort()).toEqual([

@@ -2,9 +2,8 @@
 
 import type { StoredUpload } from '../parts.js'
 import type { CompletionOutcome, CompletionRequest } from '../storage.js'
-import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
-import { Statements } from './statements.js'
+import { type Connection, Statements } from './statements.js'
 
 const SQL = {
   // Not while somebody holds the upload: the commit that completed it is not on the disk yet, or it is being removed.
@@ -26,12 +25,12 @@ export class CompletionRows {
   readonly #boot: string
 
   /**
-   * @param database - where they are
+   * @param connection - where they are
    * @param time - milliseconds since the epoch, and the present run of the system
    * @param onWrite - called after each write
    */
-  constructor(database: Database, { now, boot }: { now: () => number; boot: string }, onWrite: () => void) {
-    this.#statements = new Statements(database, SQL, onWrite)
+  constructor(connection: Connection, { now, boot }: { now: () => number; boot: string }, onWrite: () => void) {
+    this.#statements = new Statements(connection, SQL, onWrite)
     this.#now = now
     this.#boot = boot
   }

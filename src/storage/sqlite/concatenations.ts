@@ -4,9 +4,8 @@ import type { NewUpload } from '../../upload.js'
 import type { Piece, StoredUpload } from '../parts.js'
 import { assembledPieces, isReady } from '../pieces.js'
 import type { AssemblyResult } from '../storage.js'
-import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
-import { Statements } from './statements.js'
+import { type Connection, Statements } from './statements.js'
 
 /** Follows a final upload that is neither removed nor assembled. */
 const PENDING = 'JOIN uploads final ON final.id = waiting.final AND final.complete = 0 AND final.buried = 0'
@@ -43,12 +42,12 @@ export class Concatenations {
   readonly #boot: string
 
   /**
-   * @param database - where they are
+   * @param connection - where they are
    * @param boot - the present run of the system
    * @param onWrite - called after each write
    */
-  constructor(database: Database, boot: string, onWrite: () => void) {
-    this.#statements = new Statements(database, SQL, onWrite)
+  constructor(connection: Connection, boot: string, onWrite: () => void) {
+    this.#statements = new Statements(connection, SQL, onWrite)
     this.#boot = boot
   }
 

@@ -17,6 +17,7 @@ import type {
   CompletionRequest,
   CreateResult,
 } from '../storage.js'
+import { Batch } from './batch.js'
 import { Checkpointer } from './checkpointer.js'
 import { CompletionRows } from './completions.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
@@ -24,6 +25,7 @@ import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
+import { Transactions } from './transactions.js'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
@@ -91,6 +93,8 @@ export class SQLiteRecords implements Records {
   readonly #checkpointer: Checkpointer
   readonly #walPath: string
   #walDescriptor: Promise<number> | undefined
+  /** Puts several calls into one transaction. */
+  readonly batch: Batch
   readonly sync = sharedSync(async () => fsyncAsync(await this.#openWal()))
 
   /**
@@ -105,9 +109,12 @@ export class SQLiteRecords implements Records {
     try {
       prepareDatabase(this.#database)
       const onWrite = (): void => this.#checkpointer.wrote()
-      this.#statements = new Statements(this.#database, SQL, onWrite)
-      this.#concatenations = new Concatenations(this.#database, boot, onWrite)
-      this.#completions = new CompletionRows(this.#database, { now, boot }, onWrite)
+      const transactions = new Transactions(this.#database)
+      const connection = { database: this.#database, transactions }
+      this.#statements = new Statements(connection, SQL, onWrite)
+      this.#concatenations = new Concatenations(connection, boot, onWrite)
+      this.#completions = new CompletionRows(connection, { now, boot }, onWrite)
+      this.batch = new Batch(transactions)
     } catch (error) {
       this.#database.close()
       throw error

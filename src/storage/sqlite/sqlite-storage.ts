@@ -8,6 +8,7 @@ import { CombinedStorage } from '../combined-storage.js'
 import { FileBlobs } from '../files/file-blobs.js'
 import { makeFolder } from '../files/folders.js'
 import type { Awaitable, CreateResult } from '../storage.js'
+import { BatchedRecords } from './batched-records.js'
 import type { SQLiteDriver } from './driver.js'
 import { SQLiteRecords } from './sqlite-records.js'
 
@@ -60,7 +61,7 @@ export class SQLiteStorage extends CombinedStorage {
     const meetingPoint = join(state, 'processes')
     const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
     makeFolder(meetingPoint)
-    super(new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot }), blobs)
+    super(new BatchedRecords(new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot })), blobs)
     this.directory = root
     this.meetingPoint = meetingPoint
   }

@@ -1,20 +1,27 @@
 // A set of prepared statements of one connection, and what has to happen around each of them.
 
 import type { Bindable, Database, Statement } from './driver.js'
+import type { Transactions } from './transactions.js'
+
+/** A connection. */
+export interface Connection {
+  readonly database: Database
+  readonly transactions: Transactions
+}
 
 /** Prepared statements by name. */
 export class Statements<Name extends string> {
-  readonly #database: Database
+  readonly #transactions: Transactions
   readonly #statements: Readonly<Record<Name, Statement>>
   readonly #onWrite: () => void
 
   /**
-   * @param database - where they run
+   * @param connection - where they run, and its transactions
    * @param sql - the text of each
    * @param onWrite - called after each write
    */
-  constructor(database: Database, sql: Readonly<Record<Name, string>>, onWrite: () => void) {
-    this.#database = database
+  constructor({ database, transactions }: Connection, sql: Readonly<Record<Name, string>>, onWrite: () => void) {
+    this.#transactions = transactions
     this.#onWrite = onWrite
     this.#statements = Object.fromEntries(
       Object.entries<string>(sql).map(([name, text]) => [name, database.prepare(text)]),
@@ -49,18 +56,6 @@ export class Statements<Name extends string> {
 
   /** Runs several statements as one transaction: all or nothing. `action` must not be asynchronous. */
   transaction<T>(action: () => T): T {
-    this.#database.exec('BEGIN IMMEDIATE')
-    try {
-      const result = action()
-      this.#database.exec('COMMIT')
-      return result
-    } catch (error) {
-      try {
-        this.#database.exec('ROLLBACK')
-      } catch {
-        // After some failures (a full disk) SQLite has rolled back by itself.
-      }
-      throw error
-    }
+    return this.#transactions.write(action)
   }
 }
