@@ -41,6 +41,7 @@ const REQUESTS = {
   'PATCH of 64 KiB': { before: fresh(1000 * KIB), request: (path) => patch(path, 0, 64 * KIB) },
   'PATCH of 8 MiB': { before: fresh(10_000 * KIB), request: (path) => patch(path, 0, 8 * KIB * KIB) },
   'PATCH of 1 KiB that completes': { before: fresh(KIB), request: (path) => patch(path, 0, KIB) },
+  'PATCH of 64 KiB that completes': { before: fresh(64 * KIB), request: (path) => patch(path, 0, 64 * KIB) },
   DELETE: { before: fresh(1000 * KIB), request: (path) => send('DELETE', path, {}) },
 }
 

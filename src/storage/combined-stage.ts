@@ -15,6 +15,8 @@ export interface CombinedStageOptions {
   readonly upload: StoredUpload | undefined
   /** Does something in the background, after what was asked for before. */
   readonly inBackground: (work: () => Promise<void>) => void
+  /** Whether the journal of the records takes an upload of so many bytes. */
+  readonly takesJournaled: (bytes: number) => boolean
 }
 
 /** So many bytes are committed before they are brought to the disk in the background: what a power loss costs. */
@@ -31,6 +33,7 @@ export class CombinedStage implements Stage {
   readonly #name: string
   readonly #upload: StoredUpload | undefined
   readonly #inBackground: (work: () => Promise<void>) => void
+  readonly #takesJournaled: (bytes: number) => boolean
   #pieces: readonly Piece[]
   #committed: number
   #staged: number
@@ -45,14 +48,16 @@ export class CombinedStage implements Stage {
   /** Why the stage is of no more use. */
   #end: string | undefined
 
-  constructor(records: Records, blobs: Blobs, { id, fence, from, upload, inBackground }: CombinedStageOptions) {
+  constructor(records: Records, blobs: Blobs, options: CombinedStageOptions) {
+    const { id, fence, from, upload } = options
     this.#records = records
     this.#blobs = blobs
     this.#id = id
     this.#fence = fence
     this.#name = upload?.name ?? id
     this.#upload = upload
-    this.#inBackground = inBackground
+    this.#inBackground = options.inBackground
+    this.#takesJournaled = options.takesJournaled
     this.#synced = Math.min(upload?.synced ?? 0, from)
     // Of a claim that is lost already, these are the pieces of its successor: they must not be written to.
     this.#loss = lossOf(upload, fence, from)
@@ -83,9 +88,12 @@ export class CombinedStage implements Stage {
     if (scattered && this.#loss === undefined) await this.#flatten(to)
     else if (complete || durable) await this.#open()
     if (this.#loss !== undefined) return this.#loss
-    if (durable) await this.#trusting(() => this.#sync())
+    const journaled = this.#isForJournal(commit) ? await this.#writer?.contents(to) : undefined
+    const syncs = durable && journaled === undefined
+    if (syncs) await this.#trusting(() => this.#sync())
     // A durable commit must not be seen by others before it is on the disk, so the claim covers the sync.
-    const result = await this.#commitRecord({ ...commit, release: release && !durable }, scattered && this.#pieces)
+    const own = { ...commit, release: release && !durable }
+    const result = await this.#commitRecord(own, scattered && this.#pieces, journaled)
     if (result !== 'ok') {
       this.#loss = result
       if (scattered) {
@@ -98,7 +106,7 @@ export class CombinedStage implements Stage {
     if (complete) this.#loss = 'moved'
     else if (release) this.#loss = 'fenced'
     if (durable) await this.#trusting(() => this.#records.sync())
-    if (complete) await this.#finish(durable)
+    if (complete) await this.#finish(syncs)
     if (durable) this.#synced = to
     else if (syncSoon && !complete) this.#syncSoon()
     if (durable && release) await this.#records.release(this.#id, this.#fence)
@@ -119,7 +127,18 @@ export class CombinedStage implements Stage {
     if (this.#end !== undefined) throw new Error(this.#end)
   }
 
-  async #commitRecord(commit: Commit, pieces: readonly Piece[] | undefined): Promise<CommitResult> {
+  /** Whether the bytes go to the disk with the record, where many share a sync, and with the file some time later. */
+  #isForJournal({ to, complete, durable, completion }: Commit): boolean {
+    // An application that is told gets a file that it may move: on the disk.
+    if (!complete || !durable || completion !== undefined || this.#isPartial) return false
+    return this.#pieces.length === 1 && this.#takesJournaled(to)
+  }
+
+  async #commitRecord(
+    commit: Commit,
+    pieces: readonly Piece[] | undefined,
+    journaled: Uint8Array | undefined,
+  ): Promise<CommitResult> {
     try {
       return await this.#records.commit(this.#id, this.#fence, {
         from: this.#committed,
@@ -132,6 +151,7 @@ export class CombinedStage implements Stage {
         completion: commit.completion,
         synced: commit.durable,
         partial: this.#isPartial,
+        journaled,
       })
     } catch (error) {
       // It may have been done all the same, so nothing must be cut off that it may have committed.

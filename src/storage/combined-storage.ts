@@ -2,6 +2,7 @@
 
 import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import { CombinedStage } from './combined-stage.js'
+import { JournalSettler } from './journal-settler.js'
 import type { Blobs, Records, StoredUpload } from './parts.js'
 import { blobOwner, isFile, keptBytes, piecesUpTo, readPieces } from './pieces.js'
 import type {
@@ -31,16 +32,20 @@ export class CombinedStorage implements Storage {
   readonly #blobs: Blobs
   /** The records that claims have read and no stage was opened for yet. */
   readonly #claimed = new Map<string, StoredUpload>()
+  readonly #settler: JournalSettler | undefined
   #listing: AsyncIterator<string> | undefined
   #background: Promise<void> = Promise.resolve()
 
   /**
    * @param records - where records are kept
    * @param blobs - where bytes are kept
+   * @param now - milliseconds since the epoch
    */
-  constructor(records: Records, blobs: Blobs) {
+  constructor(records: Records, blobs: Blobs, now: () => number = Date.now) {
     this.#records = records
     this.#blobs = blobs
+    const { journal } = records
+    if (journal !== undefined) this.#settler = new JournalSettler({ journal, blobs, now })
   }
 
   /** {@inheritDoc Storage.create} */
@@ -85,6 +90,7 @@ export class CombinedStorage implements Storage {
       from,
       upload,
       inBackground: (work) => this.#runInBackground(work),
+      takesJournaled: (bytes) => this.#settler?.take(bytes) ?? false,
     })
   }
 
@@ -212,6 +218,7 @@ export class CombinedStorage implements Storage {
   async close(): Promise<void> {
     await this.#listing?.return?.()
     await this.#background
+    await this.#settler?.close()
     await this.#blobs.close()
     await this.#records.close()
   }

@@ -51,6 +51,35 @@ export interface RecordCommit {
   readonly synced: boolean
   /** Whether it is a partial upload: then the final uploads that wait for it live on with it. */
   readonly partial: boolean
+  /** All bytes of the upload, for the journal. */
+  readonly journaled?: Uint8Array | undefined
+}
+
+/** One small upload in a journal. */
+export interface JournalEntry {
+  /** Its number; later ones are larger. */
+  readonly number: number
+  /** Its id and the name of its file; `undefined` if it was removed. */
+  readonly upload: { readonly id: string; readonly name: string } | undefined
+  /** When it was put there, in milliseconds since the epoch. */
+  readonly atMs: number
+}
+
+/**
+ * The bytes of small finished uploads, kept with the records until their files have reached the disk: so one sync of the
+ * records is enough for all that are completed at about the same time.
+ */
+export interface Journal {
+  /** Up to how many bytes an upload may have. */
+  readonly maxBytes: number
+  /** Whether there is any entry. */
+  isEmpty(): Awaitable<boolean>
+  /** Entries beyond a number that were there at a time, the oldest first. */
+  entries(beyond: number, beforeMs: number, limit: number): Awaitable<readonly JournalEntry[]>
+  /** The bytes of one. */
+  bytesOf(number: number): Awaitable<Uint8Array | undefined>
+  /** Drops entries: their files are on the disk, or nobody wants them any more. */
+  drop(numbers: readonly number[]): Awaitable<void>
 }
 
 /** Keeps the records of uploads. */
@@ -113,6 +142,8 @@ export interface Records {
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean>
   /** Settles when all that was written before has reached the disk. */
   sync(): Awaitable<void>
+  /** Where the records are worth keeping small uploads for a while. */
+  readonly journal?: Journal | undefined
   close(): Awaitable<void>
 }
 
@@ -122,6 +153,8 @@ export interface BlobWriter {
   write(chunks: readonly Uint8Array[]): Awaitable<void>
   /** Cuts the blob back to `size` bytes. */
   truncate(size: number): Awaitable<void>
+  /** The first `size` bytes of the blob. */
+  contents(size: number): Awaitable<Uint8Array>
   /** Settles when all bytes that were written before and the blob's name have reached the disk. */
   sync(): Awaitable<void>
   /** After every write in flight has settled. A sync in flight goes on. */
@@ -145,6 +178,10 @@ export interface Blobs {
   takeBack(name: string, blob: string): Awaitable<void>
   /** Settles when all names that `place` gave before have reached the disk. */
   syncPlaced(name: string): Awaitable<void>
+  /** Settles when the bytes of a finished file have reached the disk. `false` if there is no such file. */
+  syncFile(name: string): Awaitable<boolean>
+  /** Makes a finished file of bytes, whatever is there under the names of the blob and of the file. */
+  restore(blob: string, name: string, bytes: Uint8Array): Awaitable<void>
   /**
    * Reads bytes of a blob, or of a finished file.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again

@@ -14,6 +14,7 @@ import {
   read,
   renameSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { opendir, unlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
@@ -58,7 +59,7 @@ export class FileBlobs implements Blobs {
     const create = size === 0 ? fsConstants.O_CREAT : 0
     let descriptor: number
     try {
-      descriptor = openSync(join(this.#parts, blob), fsConstants.O_WRONLY | create, 0o666)
+      descriptor = openSync(join(this.#parts, blob), fsConstants.O_RDWR | create, 0o666)
     } catch (error) {
       throw size > 0 && hasCode(error, 'ENOENT') ? bytesMissing(blob, size, 0, error) : error
     }
@@ -105,6 +106,23 @@ export class FileBlobs implements Blobs {
 
   takeBack(name: string, blob: string): void {
     renameSync(this.#pathOf(name), join(this.#parts, blob))
+  }
+
+  async syncFile(name: string): Promise<boolean> {
+    try {
+      // Windows flushes only what may be written to.
+      const descriptor = await openAsync(this.#pathOf(name), process.platform === 'win32' ? 'r+' : 'r')
+      await fdatasyncAsync(descriptor).finally(() => closeAsync(descriptor))
+      return true
+    } catch (error) {
+      if (hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')) return false
+      throw error
+    }
+  }
+
+  restore(blob: string, name: string, bytes: Uint8Array): void {
+    writeFileSync(join(this.#parts, blob), bytes)
+    this.place(blob, name)
   }
 
   async syncPlaced(name: string): Promise<void> {

@@ -1,8 +1,8 @@
 // Writes one file, in order.
 
-import { closeSync, fdatasync, ftruncateSync, writev, writevSync } from 'node:fs'
+import { closeSync, fdatasync, ftruncateSync, readSync, writev, writevSync } from 'node:fs'
 import { promisify } from 'node:util'
-import type { BlobWriter } from '../parts.js'
+import { type BlobWriter, bytesMissing } from '../parts.js'
 
 /** Up to so many bytes are written on the main thread: that costs less than a trip through the thread pool. */
 const SYNC_WRITE_BYTES = 128 * 1024
@@ -47,6 +47,17 @@ export class FileWriter implements BlobWriter {
   truncate(size: number): void {
     ftruncateSync(this.#descriptor, size)
     this.#position = size
+  }
+
+  contents(size: number): Uint8Array {
+    const bytes = Buffer.allocUnsafe(size)
+    let read = 0
+    while (read < size) {
+      const count = readSync(this.#descriptor, bytes, read, size - read, read)
+      if (count === 0) throw bytesMissing('that is open', size, read)
+      read += count
+    }
+    return bytes
   }
 
   sync(): Promise<void> {

@@ -37,6 +37,15 @@ export class MemoryBlobs implements Blobs {
 
   async syncPlaced(): Promise<void> {}
 
+  syncFile(name: string): boolean {
+    return this.#placed.has(name)
+  }
+
+  restore(blob: string, name: string, bytes: Uint8Array): void {
+    this.open(blob, 0).write([bytes])
+    this.place(blob, name)
+  }
+
   async *read(
     from: { readonly blob: string } | { readonly name: string },
     start: number,
@@ -86,6 +95,10 @@ class MemoryBlob implements BlobWriter {
     if (size === this.#size) return
     this.#chunks = [...this.read(0, size)]
     this.#size = size
+  }
+
+  contents(size: number): Uint8Array {
+    return Buffer.concat([...this.read(0, size)])
   }
 
   async sync(): Promise<void> {}

@@ -17,6 +17,6 @@ export interface MemoryStorageOptions {
 export class MemoryStorage extends CombinedStorage {
   /** @param options - the clock */
   constructor({ now = Date.now }: MemoryStorageOptions = {}) {
-    super(new MemoryRecords(now), new MemoryBlobs())
+    super(new MemoryRecords(now), new MemoryBlobs(), now)
   }
 }

@@ -1,7 +1,7 @@
 // Records in SQLite as many requests use them at the same time: what they ask for is put into common transactions.
 
 import type { NewUpload, Tombstone } from '../../upload.js'
-import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
+import type { Journal, Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import type {
   AssemblyResult,
   ClaimRequest,
@@ -23,6 +23,10 @@ export class BatchedRecords implements Records {
   constructor(records: SQLiteRecords) {
     this.#records = records
     this.#batch = records.batch
+  }
+
+  get journal(): Journal {
+    return this.#records.journal
   }
 
   create(upload: NewUpload): Promise<CreateResult> {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { here } from '../../here.cjs'
 
 /** A value that can be bound to a statement. */
-export type Bindable = string | number | null
+export type Bindable = string | number | Uint8Array | null
 
 /** A prepared statement. */
 export interface Statement {

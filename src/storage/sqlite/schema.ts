@@ -54,6 +54,14 @@ const MIGRATIONS: readonly string[] = [
    CREATE INDEX sharing_by_upload ON sharing (upload);`,
   `ALTER TABLE uploads ADD COLUMN synced INTEGER NOT NULL DEFAULT 0; -- so many bytes are on the disk for sure
    ALTER TABLE uploads ADD COLUMN boot TEXT; -- the run of the system that committed more than that; NULL: none did`,
+  `CREATE TABLE journal (              -- small finished uploads whose files may not be on the disk yet
+     number INTEGER PRIMARY KEY,
+     id TEXT NOT NULL,
+     created_at INTEGER NOT NULL,    -- of the upload: its id may be another one's by now
+     bytes BLOB NOT NULL,
+     added_at INTEGER NOT NULL,
+     boot TEXT NOT NULL
+   ) STRICT;`,
 ]
 
 /** The version that this package writes. */

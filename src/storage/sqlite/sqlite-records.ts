@@ -22,6 +22,7 @@ import { Checkpointer } from './checkpointer.js'
 import { CompletionRows } from './completions.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
+import { SQLiteJournal } from './journal.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
@@ -93,6 +94,7 @@ export class SQLiteRecords implements Records {
   readonly #checkpointer: Checkpointer
   readonly #walPath: string
   #walDescriptor: Promise<number> | undefined
+  readonly journal: SQLiteJournal
   /** Puts several calls into one transaction. */
   readonly batch: Batch
   readonly sync = sharedSync(async () => fsyncAsync(await this.#openWal()))
@@ -114,6 +116,7 @@ export class SQLiteRecords implements Records {
       this.#statements = new Statements(connection, SQL, onWrite)
       this.#concatenations = new Concatenations(connection, boot, onWrite)
       this.#completions = new CompletionRows(connection, { now, boot }, onWrite)
+      this.journal = new SQLiteJournal(connection, { now, boot }, onWrite)
       this.batch = new Batch(transactions)
     } catch (error) {
       this.#database.close()
@@ -187,6 +190,16 @@ export class SQLiteRecords implements Records {
   }
 
   commit(id: string, fence: number, commit: RecordCommit): CommitResult {
+    const { journaled } = commit
+    if (journaled === undefined) return this.#commit(id, fence, commit)
+    return this.#statements.transaction(() => {
+      const result = this.#commit(id, fence, commit)
+      if (result === 'ok') this.journal.add(id, journaled)
+      return result
+    })
+  }
+
+  #commit(id: string, fence: number, commit: RecordCommit): CommitResult {
     const { completion } = commit
     const done = this.#statements.write(
       'commit',
@@ -259,7 +272,10 @@ export class SQLiteRecords implements Records {
   }
 
   fallBack({ id, createdAtMs, offset, fence }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
-    return this.#statements.write('fallBack', to, to, JSON.stringify(pieces), id, createdAtMs, offset, fence)
+    return this.#statements.transaction(() => {
+      this.journal.forget(id)
+      return this.#statements.write('fallBack', to, to, JSON.stringify(pieces), id, createdAtMs, offset, fence)
+    })
   }
 
   isShared(blob: string, id: string): boolean {

@@ -61,7 +61,9 @@ export class SQLiteStorage extends CombinedStorage {
     const meetingPoint = join(state, 'processes')
     const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
     makeFolder(meetingPoint)
-    super(new BatchedRecords(new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot })), blobs)
+    const records = new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot })
+    records.journal.recover((id, name, bytes) => blobs.restore(id, name, bytes))
+    super(new BatchedRecords(records), blobs, now)
     this.directory = root
     this.meetingPoint = meetingPoint
   }

@@ -1,0 +1,235 @@
+// Small finished uploads lie in the database until their files are on the disk: a power loss in between costs nothing.
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { FileBlobs } from '../../src/storage/files/file-blobs.js'
+import { JournalSettler } from '../../src/storage/journal-settler.js'
+import type { SQLiteJournal } from '../../src/storage/sqlite/journal.js'
+import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
+import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
+import { bytes, Subject } from '../../src/testing/subject.js'
+import { tempFolder } from './support/temp-folder.js'
+
+const KIB = 1024
+const SMALL = bytes(3000, 1)
+
+let directory: string
+let open: SQLiteStorage | undefined
+
+beforeEach(() => {
+  directory = tempFolder()
+})
+
+afterEach(async () => {
+  await open?.close()
+  open = undefined
+})
+
+async function start(boot = 'one'): Promise<Subject> {
+  await open?.close()
+  open = new SQLiteStorage({ directory, boot })
+  return new Subject(open, { clock: { now: Date.now, advance: () => {} }, leaseMs: 60_000 })
+}
+
+async function finished(subject: Subject, content: Buffer, name?: string): Promise<{ id: string; file: string }> {
+  const upload = await subject.create({ length: content.length, ...(name && { name }) })
+  await subject.append(upload.id, content, { complete: true, durable: true })
+  return { id: upload.id, file: join(directory, upload.name) }
+}
+
+/** The entries that there are, by whoever looks. */
+async function entries(): Promise<number> {
+  const records = new SQLiteRecords({
+    path: join(directory, '.resumable-upload/uploads.sqlite'),
+    now: Date.now,
+    boot: 'any',
+  })
+  const count = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 1000).length
+  await records.close()
+  return count
+}
+
+function parts(): readonly string[] {
+  return readdirSync(join(directory, '.resumable-upload/parts'))
+}
+
+describe('after another start of the system', () => {
+  it.each([
+    ['is missing', (file: string) => rmSync(file)],
+    ['is empty', (file: string) => truncateSync(file, 0)],
+    ['has zeros in it', (file: string) => writeFileSync(file, Buffer.alloc(SMALL.length))],
+    [
+      'still has the name of an unfinished one',
+      (file: string, id: string) => {
+        renameSync(file, join(directory, '.resumable-upload/parts', id))
+        truncateSync(join(directory, '.resumable-upload/parts', id), 1000)
+      },
+    ],
+  ])('a file that %s is whole', async (_what, lose) => {
+    const { id, file } = await finished(await start(), SMALL, 'folder/file')
+    lose(file, id)
+    const second = await start('two')
+    expect(readFileSync(file).equals(SMALL)).toBe(true)
+    await second.assertBytes(id, SMALL)
+    while ((await open?.vacuum(100))?.more);
+    expect(readFileSync(file).equals(SMALL)).toBe(true)
+    expect(parts()).toEqual([])
+  })
+
+  it('an upload of several chunks is whole, and one of none is there', async () => {
+    const first = await start()
+    const { id, name } = await first.create({ length: 5000 })
+    await first.append(id, SMALL)
+    await first.append(id, bytes(2000, 2), { complete: true, durable: true })
+    const empty = await finished(first, Buffer.alloc(0))
+    for (const file of [join(directory, name), empty.file]) rmSync(file)
+    await start('two')
+    expect(readFileSync(join(directory, name)).equals(Buffer.concat([SMALL, bytes(2000, 2)]))).toBe(true)
+    expect(readFileSync(empty.file).length).toBe(0)
+  })
+
+  it('many files are whole', async () => {
+    const first = await start()
+    const all = await Promise.all(Array.from({ length: 250 }, (_, seed) => finished(first, bytes(100, seed))))
+    for (const { file } of all) rmSync(file)
+    await start('two')
+    for (const [seed, { file }] of all.entries()) expect(readFileSync(file).equals(bytes(100, seed))).toBe(true)
+  })
+
+  it('a third start finds it, too: it stays in the journal until its file is on the disk', async () => {
+    const { file } = await finished(await start(), SMALL)
+    rmSync(file)
+    await start('two')
+    rmSync(file)
+    await start('three')
+    expect(readFileSync(file).equals(SMALL)).toBe(true)
+  })
+
+  it('what was removed stays removed, and what has the name of it now is left alone', async () => {
+    const first = await start()
+    const { id, file } = await finished(first, SMALL, 'the-file')
+    const { fence } = await first.claim(id)
+    expect(await open?.remove(id, fence)).toBe(true)
+    writeFileSync(file, 'something else')
+    await start('two')
+    expect(readFileSync(file, 'utf8')).toBe('something else')
+  })
+})
+
+it('while the system runs on, a file that was moved away stays away', async () => {
+  const { file } = await finished(await start(), SMALL)
+  rmSync(file)
+  await start('one')
+  expect(existsSync(file)).toBe(false)
+})
+
+it('what is larger, partial, or awaited by the application has a sync of its own', async () => {
+  const first = await start()
+  await finished(first, bytes(33 * KIB))
+  const partial = await first.create({ length: 3000, concat: { header: 'partial', partials: undefined } })
+  await first.append(partial.id, SMALL, { complete: true, durable: true })
+  const { id } = await first.create({ length: 3000 })
+  await first.append(id, SMALL, { complete: true, durable: true, completion: { owner: undefined, ttlMs: 0 } })
+  await first.append((await first.create({ length: 3000 })).id, SMALL, { complete: true, durable: false })
+  expect(await entries()).toBe(0)
+  await finished(first, bytes(32 * KIB))
+  expect(await entries()).toBe(1)
+})
+
+describe('in the background', () => {
+  let now: number
+  let records: SQLiteRecords
+  let blobs: FileBlobs
+  let synced: string[]
+  let failing: boolean
+  let settler: JournalSettler
+
+  /** A settler that is woken by hand, on an upload that the journal has. */
+  beforeEach(async () => {
+    const { file } = await finished(await start(), SMALL, 'folder/the-file')
+    expect(existsSync(file)).toBe(true)
+    await open?.close()
+    open = undefined
+    now = Date.now()
+    synced = []
+    failing = false
+    records = new SQLiteRecords({
+      path: join(directory, '.resumable-upload/uploads.sqlite'),
+      now: () => now,
+      boot: 'one',
+    })
+    blobs = new FileBlobs({ directory, partsDirectory: join(directory, '.resumable-upload/parts') })
+    const { syncFile, syncPlaced } = blobs
+    blobs.syncFile = async (name) => {
+      if (failing) throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      synced.push(`bytes of ${name}`)
+      return syncFile.call(blobs, name)
+    }
+    blobs.syncPlaced = (name) => {
+      synced.push(`name of ${name}`)
+      return syncPlaced.call(blobs, name)
+    }
+    settler = new JournalSettler({ journal: records.journal, blobs, now: () => now })
+  })
+
+  afterEach(async () => {
+    await settler.close()
+    await records.close()
+  })
+
+  async function afterMs(ms: number): Promise<void> {
+    now += ms
+    await settler.settle()
+  }
+
+  function left(journal: SQLiteJournal = records.journal): number {
+    return journal.entries(0, Number.MAX_SAFE_INTEGER, 10).length
+  }
+
+  it('bytes and name are synced, then the entry goes', async () => {
+    await afterMs(10_000)
+    expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
+    expect(left()).toBe(0)
+  })
+
+  it('what is new waits', async () => {
+    await afterMs(0)
+    expect(synced).toEqual([])
+    expect(left()).toBe(1)
+  })
+
+  it('a file whose sync fails is made anew, and synced again', async () => {
+    failing = true
+    truncateSync(join(directory, 'folder/the-file'), 10)
+    await expect(afterMs(10_000)).rejects.toThrow('EIO')
+    expect(left()).toBe(1)
+    expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
+    failing = false
+    await afterMs(10_000)
+    expect(left()).toBe(0)
+  })
+
+  it('a file that was moved away is waited for until its new place is on the disk', async () => {
+    mkdirSync(join(directory, 'elsewhere'))
+    renameSync(join(directory, 'folder/the-file'), join(directory, 'elsewhere/file'))
+    await afterMs(10_000)
+    expect(left()).toBe(1)
+    await afterMs(60_000)
+    expect(left()).toBe(0)
+  })
+
+  it('with too much on its way, uploads have syncs of their own', () => {
+    let taken = 0
+    while (settler.take(32 * KIB)) taken++
+    expect(taken).toBeGreaterThan(900)
+    expect(taken).toBeLessThan(1025)
+  })
+})

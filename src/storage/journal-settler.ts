@@ -1,0 +1,124 @@
+// Brings the files of journaled uploads to the disk, some time after they were finished, and drops their entries.
+
+import type { Blobs, Journal, JournalEntry } from './parts.js'
+
+/** How often it is looked for some, while there are any, in milliseconds. */
+const EVERY_MS = 1_000
+/** A file is synced after this time, in milliseconds: by then the system may have written it by itself. */
+const AFTER_MS = 2_000
+/** For so long a file that somebody has moved away is waited for: its new place may not be on the disk yet. */
+const MOVED_MS = 60_000
+/** So many share the sync of their folder. */
+const AT_ONCE = 64
+/** With more bytes than this on their way, uploads are synced on their own: the disk does not keep up. */
+const MOST_BYTES = 32 * 1024 * 1024
+/** What an entry costs besides its bytes. */
+const ENTRY_BYTES = 512
+
+/** What {@link JournalSettler} works with. */
+export interface JournalSettlerOptions {
+  readonly journal: Journal
+  readonly blobs: Blobs
+  /** Milliseconds since the epoch. */
+  readonly now: () => number
+}
+
+/** Settles journal entries in the background. */
+export class JournalSettler {
+  readonly #journal: Journal
+  readonly #blobs: Blobs
+  readonly #now: () => number
+  #bytes = 0
+  /** When there is something to be done. */
+  #dueAtMs = Number.POSITIVE_INFINITY
+  #timer: NodeJS.Timeout | undefined
+  #running: Promise<void> | undefined
+  #closed = false
+
+  /** @param options - the journal, and where the files are */
+  constructor({ journal, blobs, now }: JournalSettlerOptions) {
+    this.#journal = journal
+    this.#blobs = blobs
+    this.#now = now
+    this.#lookForLeft().catch(() => {})
+  }
+
+  /** Whether an upload of so many bytes goes to the journal. If so, that is taken for done. */
+  take(bytes: number): boolean {
+    if (bytes > this.#journal.maxBytes || this.#bytes + bytes > MOST_BYTES) return false
+    this.#bytes += bytes + ENTRY_BYTES
+    this.#wakeAt(this.#now() + AFTER_MS)
+    return true
+  }
+
+  /** Settles what is old enough, and drops it. */
+  settle(): Promise<void> {
+    this.#running ??= this.#settleAll().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  /** Stops after the step that is under way. What is left is the next process's. */
+  async close(): Promise<void> {
+    this.#closed = true
+    clearInterval(this.#timer)
+    await this.#running?.catch(() => {})
+  }
+
+  /** Finds what processes before this one have left. */
+  async #lookForLeft(): Promise<void> {
+    if (!(await this.#journal.isEmpty())) this.#wakeAt(this.#now())
+  }
+
+  #wakeAt(atMs: number): void {
+    this.#dueAtMs = Math.min(this.#dueAtMs, atMs)
+    this.#timer ??= setInterval(() => {
+      // What fails comes up again, and the journal has the bytes as long as it does.
+      if (this.#dueAtMs <= this.#now()) this.settle().catch(() => {})
+    }, EVERY_MS).unref()
+  }
+
+  async #settleAll(): Promise<void> {
+    const now = this.#now()
+    this.#dueAtMs = now + AFTER_MS
+    for (let last = 0; !this.#closed; ) {
+      const entries = await this.#journal.entries(last, now - AFTER_MS, AT_ONCE)
+      const end = entries.at(-1)
+      if (end === undefined) break
+      last = end.number
+      await this.#settleSome(entries)
+    }
+    if (this.#closed || !(await this.#journal.isEmpty())) return
+    this.#bytes = 0
+    this.#dueAtMs = Number.POSITIVE_INFINITY
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  async #settleSome(entries: readonly JournalEntry[]): Promise<void> {
+    const done: number[] = []
+    const names: string[] = []
+    for (const entry of entries) {
+      if (this.#closed) return
+      if (entry.upload !== undefined && !(await this.#sync(entry))) continue
+      done.push(entry.number)
+      if (entry.upload !== undefined) names.push(entry.upload.name)
+    }
+    await Promise.all(names.map((name) => this.#blobs.syncPlaced(name)))
+    await this.#journal.drop(done)
+  }
+
+  /** @returns whether the entry is not needed any more */
+  async #sync({ number, upload, atMs }: JournalEntry): Promise<boolean> {
+    if (upload === undefined) return true
+    try {
+      return (await this.#blobs.syncFile(upload.name)) || atMs < this.#now() - MOVED_MS
+    } catch (error) {
+      // A file whose sync failed is never trusted to another one.
+      const bytes = await this.#journal.bytesOf(number)
+      if (bytes !== undefined) await this.#blobs.restore(upload.id, upload.name, bytes)
+      throw error
+    }
+  }
+}

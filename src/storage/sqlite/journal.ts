@@ -1,0 +1,102 @@
+// Small finished uploads, kept in the database until their files are on the disk.
+
+import type { Journal, JournalEntry } from '../parts.js'
+import { type Connection, Statements } from './statements.js'
+
+/** Up to so many bytes cost less in the write-ahead log, whose sync many share, than a sync of their own. */
+const MAX_BYTES = 32 * 1024
+/** So many are made whole in one transaction after a power loss. */
+const RECOVERED_AT_ONCE = 100
+
+const UPLOAD = `LEFT JOIN uploads ON uploads.id = journal.id AND uploads.created_at = journal.created_at
+  AND complete = 1 AND buried = 0`
+
+const SQL = {
+  add: `INSERT INTO journal (id, created_at, bytes, added_at, boot)
+    SELECT id, created_at, ?, ?, ? FROM uploads WHERE id = ?`,
+  any: 'SELECT 1 FROM journal LIMIT 1',
+  entries: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, added_at FROM journal ${UPLOAD}
+    WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
+  bytes: 'SELECT bytes FROM journal WHERE number = ?',
+  drop: 'DELETE FROM journal WHERE number = ?',
+  forget: 'DELETE FROM journal WHERE id = ?',
+  lost: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, bytes FROM journal ${UPLOAD}
+    WHERE journal.boot <> ? ORDER BY number LIMIT ?`,
+  recovered: 'UPDATE journal SET boot = ? WHERE number = ?',
+} as const
+
+interface Row {
+  readonly number: number
+  readonly id: string | null
+  readonly name: string
+}
+
+/** The journal in SQLite. */
+export class SQLiteJournal implements Journal {
+  readonly maxBytes = MAX_BYTES
+  readonly #statements: Statements<keyof typeof SQL>
+  readonly #now: () => number
+  readonly #boot: string
+
+  /**
+   * @param connection - where it is
+   * @param time - milliseconds since the epoch, and the present run of the system
+   * @param onWrite - called after each write
+   */
+  constructor(connection: Connection, { now, boot }: { now: () => number; boot: string }, onWrite: () => void) {
+    this.#statements = new Statements(connection, SQL, onWrite)
+    this.#now = now
+    this.#boot = boot
+  }
+
+  /** Keeps the bytes of an upload; to be called in the transaction that completes it. */
+  add(id: string, bytes: Uint8Array): void {
+    this.#statements.write('add', bytes, this.#now(), this.#boot, id)
+  }
+
+  isEmpty(): boolean {
+    return this.#statements.one('any') === undefined
+  }
+
+  entries(beyond: number, beforeMs: number, limit: number): readonly JournalEntry[] {
+    const rows = this.#statements.all<Row & { readonly added_at: number }>('entries', beyond, beforeMs, limit)
+    return rows.map(({ number, id, name, added_at }) => ({
+      number,
+      upload: id === null ? undefined : { id, name },
+      atMs: added_at,
+    }))
+  }
+
+  bytesOf(number: number): Uint8Array | undefined {
+    return this.#statements.one<{ readonly bytes: Uint8Array }>('bytes', number)?.bytes
+  }
+
+  drop(numbers: readonly number[]): void {
+    this.#statements.transaction(() => {
+      for (const number of numbers) this.#statements.write('drop', number)
+    })
+  }
+
+  /** Forgets an upload that is unfinished again. */
+  forget(id: string): void {
+    this.#statements.write('forget', id)
+  }
+
+  /**
+   * Makes the files whole that the system may have lost when it was started anew. Several processes may do it at the
+   * same time.
+   * @param restore - makes one; must not be asynchronous
+   */
+  recover(restore: (id: string, name: string, bytes: Uint8Array) => void): void {
+    const step = (): number => {
+      const rows = this.#statements.all<Row & { readonly bytes: Uint8Array }>('lost', this.#boot, RECOVERED_AT_ONCE)
+      for (const { number, id, name, bytes } of rows) {
+        if (id !== null) restore(id, name, bytes)
+        // It stays until its file has reached the disk.
+        this.#statements.write('recovered', this.#boot, number)
+      }
+      return rows.length
+    }
+    while (!this.isEmpty() && this.#statements.transaction(step) > 0) {}
+  }
+}
