@@ -15,6 +15,8 @@ export type RequestBody = Uint8Array | AsyncIterable<Uint8Array>
 export interface AdapterBody extends AsyncIterable<Uint8Array> {
   /** How many bytes the first pull gathers in memory before it yields them; 0 if the body is streamed. */
   readonly gathers: number
+  /** All of the body, if it has arrived by now and is one to be gathered; then nothing is left of it to pull. */
+  takeWhole?(): Uint8Array | undefined
   /** Streams the body after all, since there is no memory to gather it in. Called before the first pull. */
   streamInstead(): void
   /** Ends the body: a pending pull yields what was gathered so far, then the iteration is done. */
@@ -33,6 +35,8 @@ export interface HandleOptions {
    * @default the server's `basePath`
    */
   readonly baseUrl?: string | undefined
+  /** Whether all headers have names in lower case and single values, as `node:http` has them: then they are not copied. */
+  readonly plainHeaders?: boolean | undefined
   /** Scheme and host as the adapter sees them (`https://example.org`), for `absoluteLocation`. */
   readonly origin?: string | undefined
   /** Aborted when the client is gone, so that nothing waits for a claim in vain. Read only where something waits. */
@@ -75,7 +79,8 @@ export function toRequest(
   body: RequestBody | undefined,
   options: HandleOptions,
 ): TusRequest {
-  const normal = normalizeHeaders(headers)
+  const plain = headers as Readonly<Record<string, string | undefined>>
+  const normal = options.plainHeaders ? plain : normalizeHeaders(headers)
   return { method: methodOf(method, normal['x-http-method-override']), path, headers: normal, body, options }
 }
 

@@ -66,12 +66,12 @@ describe.each(HOSTS)('$name', (host) => {
   }
 
   test('within bufferLimit it is one Buffer and one write, in however many pieces it came', async () => {
-    expect(await sendPieces({ size: 60_000, pieces: 6 })).toEqual([[60_000]])
-    expect(await sendPieces({ size: 64 * 1024, pieces: 3 })).toEqual([[64 * 1024]])
+    expect(await sendPieces({ size: 15_000, pieces: 6 })).toEqual([[15_000]])
+    expect(await sendPieces({ size: 16 * 1024, pieces: 3 })).toEqual([[16 * 1024]])
   })
 
   test('beyond bufferLimit it is streamed', async () => {
-    const writes = await sendPieces({ size: 64 * 1024 + 8, pieces: 4 })
+    const writes = await sendPieces({ size: 16 * 1024 + 8, pieces: 4 })
     expect(writes.length).toBe(1)
     expect(writes[0]?.length).toBeGreaterThanOrEqual(4)
   })

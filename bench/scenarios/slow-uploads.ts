@@ -11,7 +11,7 @@ import type { Row, Scenario } from './scenario.js'
 
 const KIB = 1024
 const UPLOADS = 1000
-const GATHERED = 64 * KIB
+const GATHERED = 16 * KIB
 const STREAMED = 1024 * KIB
 const PARTS = 32
 const PAUSE_MS = 400
@@ -19,7 +19,7 @@ const PAUSE_MS = 400
 /** The peak over an idle process. */
 export const slowUploads: Scenario = {
   name: 'slow',
-  title: `Memory with ${UPLOADS} concurrent slow uploads (64 KiB and 1 MiB in ${(PARTS * PAUSE_MS) / 1000} s)`,
+  title: `Memory with ${UPLOADS} concurrent slow uploads (16 KiB and 1 MiB in ${(PARTS * PAUSE_MS) / 1000} s)`,
   run: async (settings) => {
     const rows: Row[] = []
     for (const { name, ...server } of chosen([OURS_EXPRESS, TUS_SERVER, UPLOADX, BARE_EXPRESS], settings)) {

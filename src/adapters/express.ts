@@ -10,14 +10,14 @@ import { originOf } from './request-origin.js'
 import { type AdapterRequest, targetOf } from './request-target.js'
 import { sendResponse } from './send-response.js'
 
-const DEFAULT_BUFFER_LIMIT = 64 * 1024
+const DEFAULT_BUFFER_LIMIT = 16 * 1024
 
 /** Options of {@link tusMiddleware}. */
 export interface TusMiddlewareOptions {
   /**
    * A body whose `Content-Length` is at most so many bytes is gathered into one Buffer by `raw-body`; a larger one, or
    * one of unstated length, is streamed. `0` streams everything, `Infinity` gathers everything that states its length.
-   * @default 65536 (64 KiB)
+   * @default 16384 (16 KiB)
    */
   readonly bufferLimit?: number
   /**
@@ -69,6 +69,8 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
 /** What the core may ask for besides, made only when it does. */
 class RequestOptions implements HandleOptions {
   readonly context: unknown
+  // The one header of which Node makes a list, Set-Cookie, means nothing in a request.
+  readonly plainHeaders = true
   readonly baseUrl: string | undefined
   readonly #req: AdapterRequest
   readonly #res: ServerResponse

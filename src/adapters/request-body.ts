@@ -54,6 +54,14 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     return this
   }
 
+  takeWhole(): Uint8Array | undefined {
+    const req = this.#req
+    if (this.gathers === 0 || !req.complete || req.readableLength !== this.gathers) return undefined
+    if (this.#started || this.#ended || this.#isConsumed || req.destroyed) return undefined
+    this.#ended = true
+    return req.read() as Uint8Array
+  }
+
   streamInstead(): void {
     this.gathers = 0
   }
@@ -80,11 +88,16 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.#end()
   }
 
+  /** Whether somebody has read of it since the request came in, or has it as text, or reads it in his own way. */
+  get #isConsumed(): boolean {
+    const req = this.#req
+    return req.readableDidRead || req.readableEncoding !== null || req.listenerCount('readable') > 0
+  }
+
   #start(): void {
     this.#started = true
     const req = this.#req
-    // Somebody has read of it since the request came in, or has it as text, or reads it in his own way.
-    if (req.readableDidRead || req.readableEncoding !== null || req.listenerCount('readable') > 0) {
+    if (this.#isConsumed) {
       this.#end(new TusError('ERR_BODY_CONSUMED'))
       return
     }

@@ -103,9 +103,10 @@ class Receiver {
     const { claim, body } = this.#reception
     try {
       if (claim.stopped) return this.#result('stopped')
-      if (body instanceof Uint8Array) return await this.#take(body)
+      const whole = body instanceof Uint8Array ? body : isAdapterBody(body) ? body.takeWhole?.() : undefined
+      if (whole !== undefined) return await this.#take(whole)
       claim.onStop = (keep) => this.#stop(keep)
-      return await this.#readAll(body)
+      return await this.#readAll(body as AsyncIterable<Uint8Array>)
     } catch (error) {
       if (error instanceof StorageFailure) return this.#result('failed', error.cause)
       return await this.#endEarly('interrupted', error)
