@@ -110,21 +110,26 @@ export class Pinned {
   /** Sends a chunk; settles with the status, or `cut` if the connection ended instead. */
   async patch(path: string, offset: number, body: Uint8Array): Promise<number | 'cut'> {
     await this.connection.head('PATCH', path, { ...CHUNK, 'Upload-Offset': offset, 'Content-Length': body.length })
-    // Whoever is refused may not get all of its body off.
-    void this.connection.write(body)
-    return this.connection.answer('PATCH').then(
-      ({ status }) => status,
-      () => 'cut',
-    )
+    return this.goOn(body)
   }
 
-  /** Sends a part of a chunk once the server asks for it, and nothing more. */
-  async begin(path: string, offset: number, length: number, part: Uint8Array): Promise<void> {
+  /** Begins to send a chunk: a part of it, once the server asks for it. */
+  async begin(path: string, offset: number, length: number, part?: Uint8Array): Promise<void> {
     const headers = { ...CHUNK, 'Upload-Offset': offset, 'Content-Length': length, Expect: '100-continue' }
     await this.connection.head('PATCH', path, headers)
     const { status } = await this.connection.answer('PATCH')
     if (status !== 100) throw new Error(`the server does not ask for the body: ${status}`)
-    if (part.length > 0) await this.connection.write(part)
+    if (part !== undefined && part.length > 0) await this.connection.write(part)
+  }
+
+  /** Sends the rest of a chunk, as `patch` does. */
+  goOn(rest: Uint8Array): Promise<number | 'cut'> {
+    // Whoever is refused may not get all of its body off.
+    void this.connection.write(rest)
+    return this.connection.answer('PATCH').then(
+      ({ status }) => status,
+      () => 'cut',
+    )
   }
 
   destroy(): void {

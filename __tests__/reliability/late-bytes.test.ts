@@ -38,7 +38,7 @@ let holder: ProbedServer
 let other: ProbedServer
 
 beforeAll(async () => {
-  const options = { leaseMs: 300 }
+  const options = { leaseMs: 150 }
   holder = await startProbed(directory, options)
   other = await startProbed(directory, options)
 })

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
 import { offsetOf, patch } from '../adapters/client.js'
 import { startUpload } from '../docs/site.js'
 import { tempFolder } from '../storage/support/temp-folder.js'
@@ -22,7 +23,7 @@ const AT_ONCE = 8
 const CLIENT_UPLOADS = form(10, 100)
 const PAIRS = form(20, 200)
 const HAND_OVERS = form(20, 200)
-const DEATHS = form(12, 80)
+const DEATHS = form(10, 80)
 const LEASES = form(1, 3)
 
 const directory = tempFolder()
@@ -45,11 +46,22 @@ async function pinTwo(): Promise<[Pinned, Pinned]> {
   return [one, await cluster.pin(one.pid)]
 }
 
-/** Sends two PATCHes for the same bytes to two processes at the same time; says which of them won. */
-async function compete(path: string, offset: number, bodies: readonly [Uint8Array, Uint8Array]) {
+/** So that now the one wins and now the other. */
+const DELAYS = [undefined, 0, 1, 2, 4]
+
+/**
+ * Sends two PATCHes for the same bytes to two processes at the same time; says which of them won.
+ * @param delayMs - for so long the one that comes first keeps its body back; `undefined`: none comes first
+ */
+async function compete(path: string, offset: number, bodies: readonly [Uint8Array, Uint8Array], delayMs?: number) {
   const pair = await pinTwo()
-  expect(pair[0].pid).not.toBe(pair[1].pid)
-  const statuses = await Promise.all([pair[0].patch(path, offset, bodies[0]), pair[1].patch(path, offset, bodies[1])])
+  const [first, second] = pair
+  expect(first.pid).not.toBe(second.pid)
+  if (delayMs !== undefined) await first.begin(path, offset, bodies[0].length)
+  const statuses = await Promise.all([
+    delayMs === undefined ? first.patch(path, offset, bodies[0]) : wait(delayMs).then(() => first.goOn(bodies[0])),
+    second.patch(path, offset, bodies[1]),
+  ])
   for (const pinned of pair) pinned.destroy()
   const winners = bodies.filter((_, index) => statuses[index] === 204)
   const loser = statuses.find((status) => status !== 204)
@@ -66,7 +78,12 @@ it('of two PATCHes for one offset that two processes get exactly one wins, and i
     const creator = await cluster.pin()
     const path = await creator.create(size)
     creator.destroy()
-    const { winner, loser } = await compete(path, 0, [randomBytes(size), randomBytes(size)])
+    const { winner, loser } = await compete(
+      path,
+      0,
+      [randomBytes(size), randomBytes(size)],
+      DELAYS[round % DELAYS.length],
+    )
     losers[loser] = (losers[loser] ?? 0) + 1
     expect(stored(path)).toBe(sha256(winner))
   }
@@ -90,9 +107,10 @@ async function upload(random: Random, done: Record<string, number>, answers: Map
     done[deed] = (done[deed] ?? 0) + 1
     const worker = await cluster.pin()
     if (deed === 'whole') expect(await worker.patch(path, offset, content.subarray(offset, end))).toBe(204)
-    else if (deed === 'pair')
-      await compete(path, offset, [content.subarray(offset, end), content.subarray(offset, end)])
-    else await worker.begin(path, offset, content.length - offset, part)
+    else if (deed === 'pair') {
+      const chunk = content.subarray(offset, end)
+      await compete(path, offset, [chunk, chunk], random.pick(DELAYS))
+    } else await worker.begin(path, offset, content.length - offset, part)
     if (deed === 'stall') stalled = worker
     else worker.destroy()
 
@@ -129,7 +147,9 @@ it('every file is right after aborts, stalls and duplicates, whichever process a
 })
 
 it('tus-js-client gets its files through a bad network', async () => {
-  const proxy = await startFaultProxy(cluster.port, { seed: 2 })
+  // Clients keep their connections, so those that never break would carry everything.
+  const weights = { pass: 0, delay: 0, cut: 3, reset: 2, stall: 1 }
+  const proxy = await startFaultProxy(cluster.port, { seed: 2, weights, breakWithinBytes: 512 * KIB })
   const endpoint = `http://127.0.0.1:${proxy.port}/files`
   const chunkSizes = [Number.POSITIVE_INFINITY, 200 * KIB]
   let next = 0
