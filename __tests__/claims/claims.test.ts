@@ -245,6 +245,30 @@ it('waits for nothing but the lease where processes can not talk', async () => {
   await (await newcomer).release()
 })
 
+it('waits no longer than waitMs in all: in the queue here, and for a holder in another process', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  try {
+    const storage = withStorage()
+    await storage.claim(ID, { owner: 'another', ttlMs: 3_600_000 })
+    const claims = makeClaims(storage, { waitMs: 5_000 })
+    const refused: string[] = []
+    const refuse = (error: { code: string }): void => void refused.push(error.code)
+    void claims.take(ID, {}).catch(refuse)
+    // That one asks the holder; its turn ends at the moment when those in the queue give up, or a little before.
+    await settle()
+    for (let count = 0; count < 2; count++) void claims.take(ID, {}).catch(refuse)
+    for (let count = 0; count < 3; count++) void claims.settled(ID, {}).catch(refuse)
+    await settle()
+    await jest.advanceTimersByTimeAsync(4_999)
+    expect(refused).toEqual([])
+    await jest.advanceTimersByTimeAsync(1)
+    await settle()
+    expect(refused).toEqual(Array(6).fill('ERR_LOCKED'))
+  } finally {
+    jest.useRealTimers()
+  }
+})
+
 describe('two instances that share a storage', () => {
   let folder: string
   let here: Claims

@@ -12,11 +12,20 @@ export interface ServerProcess {
   end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
 }
 
-/** Starts one. */
-export async function startServer(directory: string, options: object = {}, port = 0): Promise<ServerProcess> {
+/**
+ * Starts one.
+ * @param options - of the server; `closeMs` is the time that `close` gives to running requests
+ * @param flags - flags of Node, for a preloaded script say, which can talk with the test over IPC
+ */
+export async function startServer(
+  directory: string,
+  options: object = {},
+  port = 0,
+  flags: readonly string[] = [],
+): Promise<ServerProcess> {
   const script = join(__dirname, 'upload-server.mjs')
-  const child = spawn(process.execPath, [script, directory, String(port), JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+  const child = spawn(process.execPath, [...flags, script, directory, String(port), JSON.stringify(options)], {
+    stdio: flags.length > 0 ? ['ignore', 'pipe', 'inherit', 'ipc'] : ['ignore', 'pipe', 'inherit'],
   })
   const lines = createInterface(child.stdout as NodeJS.ReadableStream)
   const [line] = (await Promise.race([once(lines, 'line'), died(child)])) as [string]

@@ -70,9 +70,10 @@ export class Claims {
    * @throws TusError `ERR_OFFSET_MISMATCH` if the holder is at another offset; `ERR_LOCKED` after the wait
    */
   async take(id: string, options: AskOptions): Promise<Claim | undefined> {
+    const deadline = this.#deadline()
     const slot = await this.#enter(id, options)
     try {
-      const result = await this.#claim(id, options)
+      const result = await this.#claim(id, options, deadline)
       if (result === undefined) {
         this.#leave(id, slot)
         return undefined
@@ -113,9 +114,10 @@ export class Claims {
       // Somebody may have begun to write while a slow storage was asked.
       if (!this.#slots.has(id) && !this.#heldElsewhere(upload?.holder)) return upload
     }
+    const deadline = this.#deadline()
     const slot = await this.#enter(id, options)
     try {
-      return await this.#waitForPeer(id, options)
+      return await this.#waitForPeer(id, options, deadline)
     } finally {
       this.#leave(id, slot)
     }
@@ -144,6 +146,11 @@ export class Claims {
   async close(): Promise<void> {
     clearInterval(this.#renewal)
     await this.#peers.close()
+  }
+
+  /** When a request that comes now has waited long enough: in the queue here and for another process together. */
+  #deadline(): number {
+    return this.#options.now() + this.#options.waitMs
   }
 
   /** Waits until this request is the one in this process that may claim the upload. */
@@ -219,10 +226,12 @@ export class Claims {
     return upload && { upload, fence: ++this.#fences }
   }
 
-  async #claim(id: string, options: AskOptions): Promise<{ upload: Upload; fence: number } | undefined> {
-    const { now, waitMs } = this.#options
+  async #claim(
+    id: string,
+    options: AskOptions,
+    deadline: number,
+  ): Promise<{ upload: Upload; fence: number } | undefined> {
     const { owner } = this.#peers
-    let deadline: number | undefined
     let dead: string | undefined
     for (;;) {
       const result = await this.#claimOnce(id, dead)
@@ -232,13 +241,11 @@ export class Claims {
         dead = owner
         continue
       }
-      deadline ??= now() + waitMs
       dead = (await this.#askHolder(id, result.heldBy, options, deadline)) === 'dead' ? result.heldBy.owner : undefined
     }
   }
 
-  async #waitForPeer(id: string, options: AskOptions): Promise<Upload | undefined> {
-    const deadline = this.#options.now() + this.#options.waitMs
+  async #waitForPeer(id: string, options: AskOptions, deadline: number): Promise<Upload | undefined> {
     for (;;) {
       const upload = await this.#options.storage.get(id)
       if (upload?.holder === undefined || !this.#heldElsewhere(upload.holder)) return upload
