@@ -285,3 +285,85 @@ it('an upload is not removed under the hook’s hands, however long the applicat
   gate.resolve()
   expect((await removed).status).toBe(204)
 })
+
+it('in the background one that takes hours holds up no other', async () => {
+  const done: string[] = []
+  const others = deferred()
+  const { nearly, finish, storage } = withHook(
+    async ({ upload }) => {
+      if (upload.id === idOf(slow)) return new Promise(() => {})
+      done.push(upload.id)
+      if (done.length === 9) others.resolve()
+    },
+    { completion: 'background' },
+  )
+  const slow = await nearly()
+  await finish(slow)
+  while ((await storage.get(idOf(slow)))?.completion?.worker === undefined) await idle(1)
+  const paths = []
+  for (let index = 0; index < 9; index++) {
+    const path = await nearly()
+    paths.push(idOf(path))
+    await finish(path)
+  }
+  await others.promise
+  expect(done.sort()).toEqual(paths.sort())
+})
+
+it('a server without the hook leaves it to those that have one', async () => {
+  const clock = { ms: 1_000_000 }
+  const now = (): number => clock.ms
+  const storage = new MemoryStorage({ now })
+  const shared = overriding(storage, { close: async () => {} })
+  const attempts: string[] = []
+  let fails = true
+  const app = withHook(
+    ({ upload, attempt }) => {
+      attempts.push(`${upload.concat === undefined ? 'upload' : 'final'} ${attempt}`)
+      if (fails) throw new Error('not yet')
+    },
+    { storage: shared, now },
+  )
+  const path = await app.nearly()
+  await app.finish(path)
+  const partial = await app.create({ 'Upload-Length': '0', 'Upload-Concat': 'partial' })
+  const created = await app.handle('POST', '/files', { 'Upload-Concat': `final;${partial}` })
+  expect(created.status).toBe(500)
+
+  const job = startServer({ storage: shared, now })
+  const alone = await job.create({ 'Upload-Length': '0', 'Upload-Concat': 'partial' })
+  const its = String((await job.handle('POST', '/files', { 'Upload-Concat': `final;${alone}` })).headers.Location)
+  clock.ms += 1000
+  await job.tus.cleanUp()
+  expect((await storage.get(idOf(its)))?.completion?.settled).toBe(true)
+  expect((await storage.get(idOf(path)))?.completion?.settled).toBe(false)
+
+  fails = false
+  await app.tus.cleanUp()
+  expect(attempts.sort()).toEqual(['final 1', 'final 2', 'upload 1', 'upload 2'])
+  expect((await app.handle('HEAD', path)).status).toBe(200)
+})
+
+it('a verdict that comes after its try has run out removes nothing', async () => {
+  const gate = deferred()
+  const { nearly, finish, clock, handle, storage } = withHook(async ({ attempt }) => {
+    if (attempt > 1) return
+    await gate.promise
+    throw new TusError('ERR_UNPROCESSABLE')
+  })
+  const path = await nearly()
+  const late = finish(path)
+  await idle()
+  // Somebody else, to whom this process looks dead.
+  clock.ms += 10_001
+  const next = startServer({
+    storage: overriding(storage, { close: async () => {} }),
+    now: () => clock.ms,
+    onUploadComplete: () => ({ body: 'fine' }),
+  })
+  await next.tus.cleanUp()
+  gate.resolve()
+  expect((await late).status).toBe(423)
+  expect(await handle('HEAD', path)).toMatchObject({ status: 200, headers: { 'Upload-Offset': '3' } })
+  expect(String((await next.patch(path, 3)).body)).toBe('fine')
+})
