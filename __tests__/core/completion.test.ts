@@ -57,6 +57,13 @@ it('sets status, headers and body of the finishing answer, which a client that l
   expect(await handle('HEAD', path)).toMatchObject({ status: 200, headers: { 'X-Url': '/a', 'Upload-Offset': '3' } })
 })
 
+it('HEAD is not to be cached, whatever the hook says of its answer', async () => {
+  const { nearly, finish, handle } = withHook(() => ({ headers: { 'Cache-Control': 'max-age=60' }, body: 'ok' }))
+  const path = await nearly()
+  expect((await finish(path)).headers['Cache-Control']).toBe('max-age=60')
+  expect((await handle('HEAD', path)).headers['Cache-Control']).toBe('no-store')
+})
+
 it('runs for creation-with-upload and for empty uploads, whose answer stays 201', async () => {
   const { handle } = withHook(({ upload }) => ({
     status: 200,
@@ -73,16 +80,22 @@ it('runs for creation-with-upload and for empty uploads, whose answer stays 201'
 
 it('while it is not settled, HEAD, GET and a repeated PATCH are answered by 423 with Retry-After', async () => {
   const gate = deferred()
-  const { nearly, finish, handle, patch } = withHook(() => gate.promise, { downloads: true })
+  const { nearly, finish, handle, patch } = withHook(() => gate.promise.then(() => ({ body: 'done' })), {
+    downloads: true,
+  })
+  // Of unstated length, as chunked requests are.
+  async function* nothing(): AsyncGenerator<Uint8Array> {}
   const path = await nearly()
   const answer = finish(path)
   await idle()
-  for (const early of [await handle('HEAD', path), await handle('GET', path), await patch(path, 3)]) {
+  const repeated = [await patch(path, 3), await patch(path, 3, nothing())]
+  for (const early of [await handle('HEAD', path), await handle('GET', path), ...repeated]) {
     expect(early).toMatchObject({ status: 423, headers: { 'Retry-After': '1' } })
   }
   gate.resolve()
-  expect((await answer).status).toBe(204)
+  expect((await answer).status).toBe(200)
   expect((await handle('HEAD', path)).headers).toMatchObject({ 'Upload-Offset': '3' })
+  expect(String((await patch(path, 3, nothing())).body)).toBe('done')
   expect((await handle('GET', path)).status).toBe(200)
 })
 
