@@ -33,6 +33,8 @@ export class Completions {
   readonly #running = new Map<string, Promise<CompletionResult | undefined>>()
   /** Those of them for which no request waits. */
   readonly #inBackground = new Set<Promise<void>>()
+  /** When one is due again here, where that comes before it is looked for anyway. */
+  readonly #retriesAtMs = new Set<number>()
   #timer: NodeJS.Timeout | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
   #looking: Promise<void> | undefined
@@ -145,13 +147,24 @@ export class Completions {
     }, ms).unref()
   }
 
+  #retryIn(ms: number): void {
+    if (ms < POLL_MS) this.#retriesAtMs.add(Date.now() + ms)
+    this.#wakeIn(ms)
+  }
+
   async #look(): Promise<void> {
     try {
       await this.#beginDue()
     } catch (error) {
       this.#reportInBackground(error)
     }
-    this.#wakeIn(POLL_MS)
+    const now = Date.now()
+    let nextMs = now + POLL_MS
+    for (const atMs of this.#retriesAtMs) {
+      if (atMs <= now) this.#retriesAtMs.delete(atMs)
+      else nextMs = Math.min(nextMs, atMs)
+    }
+    this.#wakeIn(nextMs - now)
   }
 
   /** Begins what is due, as long as there is room: one that takes hours must not hold up the others. */
@@ -234,7 +247,7 @@ export class Completions {
     } catch (error) {
       if (error instanceof Rejection) await this.#reject(job, error.verdict)
       await this.#settle(job, { retryAfterMs: retryAfterMs(attempt) })
-      this.#wakeIn(retryAfterMs(attempt))
+      this.#retryIn(retryAfterMs(attempt))
       throw error
     } finally {
       clearInterval(renewal)

@@ -380,3 +380,31 @@ it('a verdict that comes after its try has run out removes nothing', async () =>
   expect(await handle('HEAD', path)).toMatchObject({ status: 200, headers: { 'Upload-Offset': '3' } })
   expect(String((await next.patch(path, 3)).body)).toBe('fine')
 })
+
+it('in the background a failure is tried again when it is time, whatever is finished meanwhile', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  try {
+    const attempts: number[] = []
+    const { nearly, finish } = withHook(
+      ({ upload, attempt }) => {
+        if (upload.id !== bad) return
+        attempts.push(attempt)
+        if (attempt < 3) throw new Error('not yet')
+      },
+      { completion: 'background', storage: new MemoryStorage(), now: Date.now },
+    )
+    const [path, other] = [await nearly(), await nearly()]
+    const bad = idOf(path)
+    await finish(path)
+    await jest.advanceTimersByTimeAsync(1)
+    await finish(other)
+    await jest.advanceTimersByTimeAsync(500)
+    expect(attempts).toEqual([1])
+    await jest.advanceTimersByTimeAsync(500)
+    expect(attempts).toEqual([1, 2])
+    await jest.advanceTimersByTimeAsync(2001)
+    expect(attempts).toEqual([1, 2, 3])
+  } finally {
+    jest.useRealTimers()
+  }
+})
