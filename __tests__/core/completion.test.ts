@@ -408,3 +408,46 @@ it('in the background a failure is tried again when it is time, whatever is fini
     jest.useRealTimers()
   }
 })
+
+it('one whose lease has run out keeps no upload from being removed', async () => {
+  const storage = new MemoryStorage({ now: () => clock.ms })
+  const clock = { ms: 1_000_000 }
+  const dead = overriding(storage, { renewCompletion: () => false, settleCompletion: () => new Promise(() => {}) })
+  const { nearly, finish, handle } = withHook(() => new Promise(() => {}), { storage: dead, now: () => clock.ms })
+  const path = await nearly()
+  void finish(path)
+  await idle()
+  expect((await handle('DELETE', path)).status).toBe(423)
+  clock.ms += 10_001
+  expect((await handle('DELETE', path)).status).toBe(204)
+})
+
+it('a verdict that the client is told of stands after a power loss, too', async () => {
+  const storage = new MemoryStorage()
+  const removed: unknown[] = []
+  const { nearly, finish } = withHook(
+    () => {
+      throw new TusError('ERR_UNPROCESSABLE')
+    },
+    {
+      storage: overriding(storage, {
+        remove: (id, fence, tombstone, durable) => {
+          removed.push([tombstone?.status, durable])
+          return storage.remove(id, fence, tombstone)
+        },
+      }),
+    },
+  )
+  await finish(await nearly())
+  expect(removed).toEqual([[422, true]])
+})
+
+it('for a final upload it does not run where somebody else has taken over while its file was made', async () => {
+  const hook = jest.fn()
+  const storage = overriding(new MemoryStorage(), { flatten: () => false })
+  const { create, handle } = startServer({ storage, onUploadComplete: hook })
+  const partial = await create({ 'Upload-Length': '0', 'Upload-Concat': 'partial' })
+  const answer = await handle('POST', '/files', { 'Upload-Concat': `final;${partial}` })
+  expect(answer).toMatchObject({ status: 423, headers: { Location: expect.any(String), 'Retry-After': '1' } })
+  expect(hook).not.toHaveBeenCalled()
+})
