@@ -11,7 +11,7 @@ import type { CompletionOutcome, CompletionRequest } from './storage/storage.js'
 import { type CompletionResult, isPartial, type Upload } from './upload.js'
 import { within } from './within.js'
 
-/** How many are looked for at a time, and how many of them are tried at the same time. */
+/** How many are looked for at a time, and how many are tried at the same time where no request waits for it. */
 const BATCH = 20
 const AT_ONCE = 4
 /** How often it is looked for what other processes have left undone, in milliseconds. */
@@ -31,9 +31,13 @@ export class Completions {
   readonly #onError: (error: unknown) => void
   /** The uploads that this instance is at work for. */
   readonly #running = new Map<string, Promise<CompletionResult | undefined>>()
+  /** Those of them for which no request waits. */
+  readonly #inBackground = new Set<Promise<void>>()
+  /** When one is due again here, where that comes before it is looked for anyway. */
+  readonly #retriesAtMs = new Set<number>()
   #timer: NodeJS.Timeout | undefined
   #wakeAtMs = Number.POSITIVE_INFINITY
-  #round: Promise<unknown> | undefined
+  #looking: Promise<void> | undefined
   #closed = false
 
   /**
@@ -74,10 +78,9 @@ export class Completions {
 
   /** Does it for an upload if it is due, and nobody else is at it. */
   async finishIfDue(id: string, request?: HookRequest, dead?: string): Promise<CompletionResult | undefined> {
-    const { options, claims } = this.#core()
     const running = this.#running.get(id)
     if (running !== undefined) return running
-    const taken = await options.storage.takeCompletion?.(id, { owner: claims.owner, ttlMs: options.leaseMs, dead })
+    const taken = await this.#take(id, dead)
     return taken && this.#track(id, this.#try(taken, request))
   }
 
@@ -88,8 +91,11 @@ export class Completions {
 
   /** Does all that is due, and settles when that has been tried. */
   async runDue(): Promise<void> {
-    await this.#round
-    while (await this.#runRound()) {}
+    await this.#looking
+    while ((await this.#beginDue()) || this.#isFull()) {
+      if (this.#inBackground.size > 0) await Promise.race(this.#inBackground)
+    }
+    await Promise.all(this.#inBackground)
   }
 
   /**
@@ -117,7 +123,12 @@ export class Completions {
   async close(timeoutMs: number): Promise<void> {
     this.#closed = true
     clearTimeout(this.#timer)
-    await within(timeoutMs, Promise.allSettled([this.#round, ...this.#running.values()]))
+    await within(timeoutMs, this.#end())
+  }
+
+  async #end(): Promise<void> {
+    await this.#looking
+    await Promise.allSettled([...this.#running.values(), ...this.#inBackground])
   }
 
   async #takeOverFromDead(id: string, worker: string | undefined): Promise<void> {
@@ -132,36 +143,78 @@ export class Completions {
     this.#wakeAtMs = atMs
     this.#timer = setTimeout(() => {
       this.#wakeAtMs = Number.POSITIVE_INFINITY
-      if (this.#round !== undefined) return this.#wakeIn(POLL_MS)
-      this.#round = this.#runRound().then(
-        (more) => this.#endRound(more ? 0 : POLL_MS),
-        (error) => {
-          this.#onError(error)
-          this.#endRound(POLL_MS)
-        },
-      )
-      return undefined
+      this.#looking = this.#look()
     }, ms).unref()
   }
 
-  #endRound(pauseMs: number): void {
-    this.#round = undefined
-    this.#wakeIn(pauseMs)
+  #retryIn(ms: number): void {
+    if (ms < POLL_MS) this.#retriesAtMs.add(Date.now() + ms)
+    this.#wakeIn(ms)
   }
 
-  /** @returns whether there may be more to do at once */
-  async #runRound(): Promise<boolean> {
+  async #look(): Promise<void> {
+    try {
+      await this.#beginDue()
+    } catch (error) {
+      this.#reportInBackground(error)
+    }
+    const now = Date.now()
+    let nextMs = now + POLL_MS
+    for (const atMs of this.#retriesAtMs) {
+      if (atMs <= now) this.#retriesAtMs.delete(atMs)
+      else nextMs = Math.min(nextMs, atMs)
+    }
+    this.#wakeIn(nextMs - now)
+  }
+
+  /** Begins what is due, as long as there is room: one that takes hours must not hold up the others. */
+  async #beginDue(): Promise<boolean> {
     const { storage } = this.#core().options
     for (const id of (await storage.readyFinals?.(BATCH)) ?? []) await assemble(this.#core(), id).catch(this.#onError)
-    const ids = [...((await storage.dueCompletions?.(BATCH)) ?? [])]
-    const more = ids.length === BATCH && !this.#closed
-    const workers = Array.from({ length: AT_ONCE }, async () => {
-      for (let id = ids.shift(); id !== undefined && !this.#closed; id = ids.shift()) {
-        await this.finishIfDue(id).catch((error) => this.#reportInBackground(error))
-      }
-    })
-    await Promise.all(workers)
-    return more
+    let begun = false
+    for (const id of await this.#due()) {
+      if (this.#closed || this.#isFull()) break
+      const taken = this.#running.has(id) ? undefined : await this.#take(id)
+      if (taken === undefined) continue
+      begun = true
+      this.#doInBackground(taken)
+    }
+    return begun
+  }
+
+  async #due(): Promise<readonly string[]> {
+    const { storage, hooks } = this.#core().options
+    for (let limit = BATCH; ; limit *= 2) {
+      const ids = (await storage.dueCompletions?.(limit)) ?? []
+      // Among them may be any number that are left to servers with the hook.
+      if (hooks.onUploadComplete !== undefined || ids.length < limit) return ids
+    }
+  }
+
+  #isFull(): boolean {
+    return this.#inBackground.size >= AT_ONCE
+  }
+
+  /** Takes the right to do it, if it is due, and this server can. */
+  async #take(id: string, dead?: string): Promise<Try | undefined> {
+    const { options, claims } = this.#core()
+    const { storage, leaseMs, hooks } = options
+    // A job that only cleans up must not settle what the application wants to be told.
+    if (hooks.onUploadComplete === undefined && isForHook(await storage.get(id))) return undefined
+    return storage.takeCompletion?.(id, { owner: claims.owner, ttlMs: leaseMs, dead })
+  }
+
+  #doInBackground(job: Try): void {
+    const work = this.#track(job.upload.id, this.#try(job, undefined))
+      .then(
+        () => {},
+        (error) => this.#reportInBackground(error),
+      )
+      .finally(() => {
+        this.#inBackground.delete(work)
+        this.#wakeIn(0)
+      })
+    this.#inBackground.add(work)
   }
 
   #reportInBackground(error: unknown): void {
@@ -194,7 +247,7 @@ export class Completions {
     } catch (error) {
       if (error instanceof Rejection) await this.#reject(job, error.verdict)
       await this.#settle(job, { retryAfterMs: retryAfterMs(attempt) })
-      this.#wakeIn(retryAfterMs(attempt))
+      this.#retryIn(retryAfterMs(attempt))
       throw error
     } finally {
       clearInterval(renewal)
@@ -239,10 +292,14 @@ export class Completions {
   }
 
   /** Removes an upload that the application does not want. @throws the verdict */
-  async #reject({ upload }: Try, verdict: TusError): Promise<never> {
+  async #reject({ upload, attempt }: Try, verdict: TusError): Promise<never> {
     const core = this.#core()
     await removeUpload(core, upload.id, {
       request: undefined,
+      // Another try may have begun since this one ran out, and may have ended otherwise.
+      before: ({ completion }) => {
+        if (completion?.settled !== false || completion.attempt !== attempt) throw processing()
+      },
       tombstone: tombstoneOf(core, verdict.status),
       promised: true,
     })
@@ -258,6 +315,11 @@ class Rejection extends Error {
     super(verdict.message)
     this.verdict = verdict
   }
+}
+
+/** Whether the application has a hook for it, so that no server without that hook may say that it is done. */
+function isForHook(upload: Upload | undefined): boolean {
+  return upload?.concat?.partials === undefined || upload.concat.awaitsHook === true
 }
 
 function retryAfterMs(attempt: number): number {

@@ -18,6 +18,8 @@ export interface Core {
   readonly completions: Completions
   /** `undefined` if the application sees to it. */
   readonly cors: Cors | undefined
+  /** Says what went wrong where nobody waits for it. */
+  readonly report: (error: unknown) => void
 }
 
 /** Puts the parts of a server together. */
@@ -27,6 +29,7 @@ export function createCore(options: ResolvedOptions, onError: (error: unknown) =
     options,
     completions: new Completions(() => core, onError),
     cors: options.cors ? createCors(options.cors) : undefined,
+    report: onError,
     claims: new Claims({ storage, leaseMs, waitMs: claimWaitMs, now, onError }),
     intake: {
       turns: new Turns(maxActiveBodies),

@@ -45,6 +45,10 @@ const ALLOWED_HEADERS = [
 ]
 
 const EXPOSED_HEADERS = [
+  'Accept-Ranges',
+  'Content-Disposition',
+  'Content-Range',
+  'ETag',
   'Location',
   'Retry-After',
   'Tus-Checksum-Algorithm',

@@ -83,7 +83,10 @@ export interface Hooks<Context = unknown> {
     readonly request: HookRequest<Context>
     readonly upload: HookUpload
   }) => void | Promise<void>
-  /** After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. */
+  /**
+   * After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. There is
+   * nothing left to refuse: what it throws goes to the log, and changes no answer.
+   */
   readonly onUploadTerminate?: (event: {
     /** `undefined` if no request caused it. */
     readonly request: HookRequest<Context> | undefined
@@ -106,6 +109,10 @@ export function hookUpload(upload: Upload): HookUpload {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
 const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f\\:*?"<>|]/
 
+/** What file systems take, in bytes; of a path the rest is for the directory. */
+const MAX_NAME_BYTES = 255
+const MAX_PATH_BYTES = 2048
+
 /**
  * Checks a file name that a hook chose.
  * @throws TypeError if it would lead out of the directory, or into the folder that the storage keeps for itself
@@ -114,7 +121,8 @@ export function checkName(name: string): string {
   const parts = name.split('/')
   const bad =
     FORBIDDEN_IN_NAME.test(name) ||
-    parts.some((part) => part === '' || part === '.' || part === '..' || part.length > 255) ||
+    Buffer.byteLength(name) > MAX_PATH_BYTES ||
+    parts.some((part) => part === '' || part === '.' || part === '..' || Buffer.byteLength(part) > MAX_NAME_BYTES) ||
     parts[0]?.toLowerCase() === '.resumable-upload'
   if (bad) throw new TypeError(`onUploadCreate: not a file name below the directory: ${JSON.stringify(name)}`)
   return name

@@ -266,7 +266,8 @@ function resolveExpiration(expiration: ExpirationOptions, storage: Storage): Res
   const { unfinishedAfterMs, finishedAfterMs, sweepEveryMs = 60_000, rememberMs = 7 * 24 * 60 * 60_000 } = expiration
   return {
     unfinishedAfterMs: natural('expiration.unfinishedAfterMs', unfinishedAfterMs, 1),
-    finishedAfterMs: finishedAfterMs && natural('expiration.finishedAfterMs', finishedAfterMs, 1),
+    finishedAfterMs:
+      finishedAfterMs === undefined ? undefined : natural('expiration.finishedAfterMs', finishedAfterMs, 1),
     sweepEveryMs: natural('expiration.sweepEveryMs', sweepEveryMs, 1),
     rememberMs: natural('expiration.rememberMs', rememberMs, 0),
   }

@@ -1,6 +1,7 @@
 // TusServer: from a request to an answer.
 
 import { type Core, createCore, TUS_VERSION } from './core.js'
+import type { Cors } from './cors.js'
 import { TusError, toTusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
 import { download } from './handlers/get.js'
@@ -93,10 +94,11 @@ export class TusServer<Context = unknown> {
       response = this.#errorResponse(error, request)
     }
     if (--this.#running === 0) this.#idle?.()
-    const always: Record<string, string> = { 'Tus-Resumable': TUS_VERSION }
-    if (request.method === 'HEAD') always['Cache-Control'] = 'no-store'
-    const cors = this.#core.cors && (await this.#core.cors(request))
-    return { ...response, headers: { ...always, ...cors, ...response.headers } }
+    const answered: Record<string, string> = { 'Tus-Resumable': TUS_VERSION, ...response.headers }
+    // Whatever a hook may say of other answers.
+    if (request.method === 'HEAD') answered['Cache-Control'] = 'no-store'
+    if (this.#core.cors) addCors(answered, await this.#corsHeaders(this.#core.cors, request))
+    return { ...response, headers: answered }
   }
 
   /**
@@ -193,6 +195,16 @@ export class TusServer<Context = unknown> {
     await hooks.onIncomingRequest({ request: hookRequest(request), upload: upload && hookUpload(upload) })
   }
 
+  async #corsHeaders(cors: Cors, request: TusRequest): Promise<Record<string, string>> {
+    try {
+      return await cors(request)
+    } catch (error) {
+      // Who can not be asked has not allowed it. What the request has done is done.
+      this.reportError(error, { method: request.method, path: request.path, context: request.options.context })
+      return { Vary: 'Origin' }
+    }
+  }
+
   #methodsOf(route: Route): readonly string[] {
     if (route.kind === 'collection') return ['OPTIONS', 'POST']
     const { downloads, storage } = this.#core.options
@@ -219,6 +231,13 @@ export class TusServer<Context = unknown> {
       ...(internal && { error: cause }),
     }
   }
+}
+
+/** Adds headers of CORS to those of an answer, which may have a `Vary` of its own. */
+function addCors(headers: Record<string, string>, cors: Record<string, string>): void {
+  const { Vary: vary } = headers
+  Object.assign(headers, cors)
+  if (vary !== undefined && cors.Vary !== undefined) headers.Vary = `${vary}, ${cors.Vary}`
 }
 
 /** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */

@@ -81,16 +81,15 @@ export class Sweeper {
     let removed = 0
     const stuck = new Set<string>()
     while (!this.#stopped) {
-      const ids = (await storage.expired?.(now(), STEP)) ?? []
-      let progress = 0
-      for (const id of ids) {
-        if (stuck.has(id)) continue
-        if (await this.#removeOne(id)) progress++
+      // The earliest come first, so those that are stuck must not take the place of the others.
+      const ids = (await storage.expired?.(now(), STEP + stuck.size)) ?? []
+      const untried = ids.filter((id) => !stuck.has(id))
+      // Those that can't be removed now must not be tried for ever. What was removed may have kept others alive.
+      if (untried.length === 0) break
+      for (const id of untried) {
+        if (await this.#removeOne(id)) removed++
         else stuck.add(id)
       }
-      removed += progress
-      // Those that can't be removed now must not be tried for ever. What was removed may have kept others alive.
-      if (progress === 0) break
       await pause()
     }
     return removed

@@ -16,6 +16,8 @@ export interface Concat {
   readonly partials: readonly string[] | undefined
   /** How large a final upload may become, in bytes, where its length is not known from the beginning. */
   readonly maxSize?: number | undefined
+  /** Whether the application wants to be told once a final upload is complete. */
+  readonly awaitsHook?: boolean | undefined
 }
 
 /** What an application answers to a completed upload: kept, so that a client that lost the answer gets it again. */

@@ -1,5 +1,6 @@
 // Beside what Express applications really mount: sessions, compression, security headers, CORS, logs, body parsers.
 
+import type { ServerResponse } from 'node:http'
 import { Writable } from 'node:stream'
 import compression from 'compression'
 import cors from 'cors'
@@ -138,6 +139,18 @@ describe.each(HOSTS)('$name', (host) => {
       status: 204,
       headers: { 'access-control-allow-methods': expect.stringContaining('PATCH'), 'tus-version': '1.0.0' },
     })
+  })
+
+  test('what has begun a list of Vary, to which the own CORS adds', async () => {
+    const before = neighbour((_req: unknown, res: ServerResponse, next: () => void) => {
+      res.setHeader('Vary', 'Accept-Encoding')
+      next()
+    })
+    const app = await start(host, { before: [before], tus: { cors: { origin: 'https://app.example' } } })
+    for (const headers of [{}, { Origin: 'https://app.example' }]) {
+      const answer = await send(app.port, { method: 'OPTIONS', path: '/files', headers })
+      expect(answer.headers.vary).toBe('Accept-Encoding, Origin')
+    }
   })
 
   test('cors, which answers preflights itself', async () => {

@@ -71,6 +71,53 @@ describe('parallel uploads', () => {
   })
 })
 
+describe('a finish hook that fails after a parallel upload', () => {
+  const content = randomBytes(200_000)
+  const options = { parallelUploads: 2, retryDelays: [10, 20] }
+
+  it('has the client send everything again, since the partial uploads are gone', async () => {
+    const hook = failingOnce()
+    const site = await startClientSite({ onUploadComplete: hook })
+    const { url } = await send(content, { ...options, endpoint: site.endpoint })
+    expect(site.stored(url)).toBe(sha256(content))
+    expect(site.answers.filter((answer) => answer !== 'PATCH 204')).toEqual([
+      ...['POST 201', 'POST 201', 'POST 500'],
+      ...['HEAD 404', 'HEAD 404', 'POST 201', 'POST 201', 'POST 201'],
+    ])
+  })
+
+  it('sends nothing again where they are kept', async () => {
+    const hook = failingOnce()
+    const site = await startClientSite({ onUploadComplete: hook, concatenation: { keepPartials: true } })
+    const { url } = await send(content, { ...options, endpoint: site.endpoint })
+    expect(site.stored(url)).toBe(sha256(content))
+    expect(site.answers.slice(-3)).toEqual(['HEAD 200', 'HEAD 200', 'POST 201'])
+  })
+
+  it('is none of its business in the background', async () => {
+    const hook = failingOnce()
+    const site = await startClientSite({ onUploadComplete: hook, completion: 'background' })
+    const { url } = await send(content, { ...options, endpoint: site.endpoint })
+    expect(site.answers.filter((answer) => answer.startsWith('POST'))).toEqual(['POST 201', 'POST 201', 'POST 201'])
+    await hook.done
+    expect(site.stored(url)).toBe(sha256(content))
+  })
+})
+
+/** A hook that fails at its first call, and the promise that it has succeeded. */
+function failingOnce(): (() => void) & { done: Promise<void> } {
+  let succeed = (): void => {}
+  let calls = 0
+  const done = new Promise<void>((resolve) => {
+    succeed = resolve
+  })
+  const hook = (): void => {
+    if (++calls === 1) throw new Error('not yet')
+    succeed()
+  }
+  return Object.assign(hook, { done })
+}
+
 describe('the finish hook', () => {
   const content = randomBytes(100_000)
 

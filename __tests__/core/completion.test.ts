@@ -57,6 +57,13 @@ it('sets status, headers and body of the finishing answer, which a client that l
   expect(await handle('HEAD', path)).toMatchObject({ status: 200, headers: { 'X-Url': '/a', 'Upload-Offset': '3' } })
 })
 
+it('HEAD is not to be cached, whatever the hook says of its answer', async () => {
+  const { nearly, finish, handle } = withHook(() => ({ headers: { 'Cache-Control': 'max-age=60' }, body: 'ok' }))
+  const path = await nearly()
+  expect((await finish(path)).headers['Cache-Control']).toBe('max-age=60')
+  expect((await handle('HEAD', path)).headers['Cache-Control']).toBe('no-store')
+})
+
 it('runs for creation-with-upload and for empty uploads, whose answer stays 201', async () => {
   const { handle } = withHook(({ upload }) => ({
     status: 200,
@@ -73,16 +80,22 @@ it('runs for creation-with-upload and for empty uploads, whose answer stays 201'
 
 it('while it is not settled, HEAD, GET and a repeated PATCH are answered by 423 with Retry-After', async () => {
   const gate = deferred()
-  const { nearly, finish, handle, patch } = withHook(() => gate.promise, { downloads: true })
+  const { nearly, finish, handle, patch } = withHook(() => gate.promise.then(() => ({ body: 'done' })), {
+    downloads: true,
+  })
+  // Of unstated length, as chunked requests are.
+  async function* nothing(): AsyncGenerator<Uint8Array> {}
   const path = await nearly()
   const answer = finish(path)
   await idle()
-  for (const early of [await handle('HEAD', path), await handle('GET', path), await patch(path, 3)]) {
+  const repeated = [await patch(path, 3), await patch(path, 3, nothing())]
+  for (const early of [await handle('HEAD', path), await handle('GET', path), ...repeated]) {
     expect(early).toMatchObject({ status: 423, headers: { 'Retry-After': '1' } })
   }
   gate.resolve()
-  expect((await answer).status).toBe(204)
+  expect((await answer).status).toBe(200)
   expect((await handle('HEAD', path)).headers).toMatchObject({ 'Upload-Offset': '3' })
+  expect(String((await patch(path, 3, nothing())).body)).toBe('done')
   expect((await handle('GET', path)).status).toBe(200)
 })
 
@@ -284,4 +297,157 @@ it('an upload is not removed under the hook’s hands, however long the applicat
   expect(hook).not.toHaveBeenCalled()
   gate.resolve()
   expect((await removed).status).toBe(204)
+})
+
+it('in the background one that takes hours holds up no other', async () => {
+  const done: string[] = []
+  const others = deferred()
+  const { nearly, finish, storage } = withHook(
+    async ({ upload }) => {
+      if (upload.id === idOf(slow)) return new Promise(() => {})
+      done.push(upload.id)
+      if (done.length === 9) others.resolve()
+    },
+    { completion: 'background' },
+  )
+  const slow = await nearly()
+  await finish(slow)
+  while ((await storage.get(idOf(slow)))?.completion?.worker === undefined) await idle(1)
+  const paths = []
+  for (let index = 0; index < 9; index++) {
+    const path = await nearly()
+    paths.push(idOf(path))
+    await finish(path)
+  }
+  await others.promise
+  expect(done.sort()).toEqual(paths.sort())
+})
+
+it('a server without the hook leaves it to those that have one', async () => {
+  const clock = { ms: 1_000_000 }
+  const now = (): number => clock.ms
+  const storage = new MemoryStorage({ now })
+  const shared = overriding(storage, { close: async () => {} })
+  const attempts: string[] = []
+  let fails = true
+  const app = withHook(
+    ({ upload, attempt }) => {
+      attempts.push(`${upload.concat === undefined ? 'upload' : 'final'} ${attempt}`)
+      if (fails) throw new Error('not yet')
+    },
+    { storage: shared, now },
+  )
+  const path = await app.nearly()
+  await app.finish(path)
+  const partial = await app.create({ 'Upload-Length': '0', 'Upload-Concat': 'partial' })
+  const created = await app.handle('POST', '/files', { 'Upload-Concat': `final;${partial}` })
+  expect(created.status).toBe(500)
+
+  const job = startServer({ storage: shared, now })
+  const alone = await job.create({ 'Upload-Length': '0', 'Upload-Concat': 'partial' })
+  const its = String((await job.handle('POST', '/files', { 'Upload-Concat': `final;${alone}` })).headers.Location)
+  clock.ms += 1000
+  await job.tus.cleanUp()
+  expect((await storage.get(idOf(its)))?.completion?.settled).toBe(true)
+  expect((await storage.get(idOf(path)))?.completion?.settled).toBe(false)
+
+  fails = false
+  await app.tus.cleanUp()
+  expect(attempts.sort()).toEqual(['final 1', 'final 2', 'upload 1', 'upload 2'])
+  expect((await app.handle('HEAD', path)).status).toBe(200)
+})
+
+it('a verdict that comes after its try has run out removes nothing', async () => {
+  const gate = deferred()
+  const { nearly, finish, clock, handle, storage } = withHook(async ({ attempt }) => {
+    if (attempt > 1) return
+    await gate.promise
+    throw new TusError('ERR_UNPROCESSABLE')
+  })
+  const path = await nearly()
+  const late = finish(path)
+  await idle()
+  // Somebody else, to whom this process looks dead.
+  clock.ms += 10_001
+  const next = startServer({
+    storage: overriding(storage, { close: async () => {} }),
+    now: () => clock.ms,
+    onUploadComplete: () => ({ body: 'fine' }),
+  })
+  await next.tus.cleanUp()
+  gate.resolve()
+  expect((await late).status).toBe(423)
+  expect(await handle('HEAD', path)).toMatchObject({ status: 200, headers: { 'Upload-Offset': '3' } })
+  expect(String((await next.patch(path, 3)).body)).toBe('fine')
+})
+
+it('in the background a failure is tried again when it is time, whatever is finished meanwhile', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  try {
+    const attempts: number[] = []
+    const { nearly, finish } = withHook(
+      ({ upload, attempt }) => {
+        if (upload.id !== bad) return
+        attempts.push(attempt)
+        if (attempt < 3) throw new Error('not yet')
+      },
+      { completion: 'background', storage: new MemoryStorage(), now: Date.now },
+    )
+    const [path, other] = [await nearly(), await nearly()]
+    const bad = idOf(path)
+    await finish(path)
+    await jest.advanceTimersByTimeAsync(1)
+    await finish(other)
+    await jest.advanceTimersByTimeAsync(500)
+    expect(attempts).toEqual([1])
+    await jest.advanceTimersByTimeAsync(500)
+    expect(attempts).toEqual([1, 2])
+    await jest.advanceTimersByTimeAsync(2001)
+    expect(attempts).toEqual([1, 2, 3])
+  } finally {
+    jest.useRealTimers()
+  }
+})
+
+it('one whose lease has run out keeps no upload from being removed', async () => {
+  const storage = new MemoryStorage({ now: () => clock.ms })
+  const clock = { ms: 1_000_000 }
+  const dead = overriding(storage, { renewCompletion: () => false, settleCompletion: () => new Promise(() => {}) })
+  const { nearly, finish, handle } = withHook(() => new Promise(() => {}), { storage: dead, now: () => clock.ms })
+  const path = await nearly()
+  void finish(path)
+  await idle()
+  expect((await handle('DELETE', path)).status).toBe(423)
+  clock.ms += 10_001
+  expect((await handle('DELETE', path)).status).toBe(204)
+})
+
+it('a verdict that the client is told of stands after a power loss, too', async () => {
+  const storage = new MemoryStorage()
+  const removed: unknown[] = []
+  const { nearly, finish } = withHook(
+    () => {
+      throw new TusError('ERR_UNPROCESSABLE')
+    },
+    {
+      storage: overriding(storage, {
+        remove: (id, fence, tombstone, durable) => {
+          removed.push([tombstone?.status, durable])
+          return storage.remove(id, fence, tombstone)
+        },
+      }),
+    },
+  )
+  await finish(await nearly())
+  expect(removed).toEqual([[422, true]])
+})
+
+it('for a final upload it does not run where somebody else has taken over while its file was made', async () => {
+  const hook = jest.fn()
+  const storage = overriding(new MemoryStorage(), { flatten: () => false })
+  const { create, handle } = startServer({ storage, onUploadComplete: hook })
+  const partial = await create({ 'Upload-Length': '0', 'Upload-Concat': 'partial' })
+  const answer = await handle('POST', '/files', { 'Upload-Concat': `final;${partial}` })
+  expect(answer).toMatchObject({ status: 423, headers: { Location: expect.any(String), 'Retry-After': '1' } })
+  expect(hook).not.toHaveBeenCalled()
 })

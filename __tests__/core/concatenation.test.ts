@@ -72,6 +72,19 @@ it('a partial upload that another final one waits for stays', async () => {
   expect(String(await stored(waiting))).toBe('abcd')
 })
 
+it('a partial upload that comes to be needed while the application thinks about its removal stays', async () => {
+  const made: string[] = []
+  const { partial, final, handle } = withPartials({
+    onBeforeTerminate: async () => {
+      made.push(String((await final([path, await partial()])).headers.Location))
+    },
+  })
+  const path = await partial('ab')
+  expect((await handle('DELETE', path)).status).toBe(409)
+  expect((await handle('HEAD', path)).status).toBe(200)
+  expect((await handle('HEAD', String(made[0]))).status).toBe(200)
+})
+
 it('the last PATCH of a partial upload assembles the final ones that wait for it', async () => {
   const { partial, final, patch, handle } = withPartials()
   const [one, two] = [await partial(), await partial()]

@@ -10,6 +10,31 @@ it('a function decides, and may take its time', async () => {
   expect(await allowedFor('https://example.org')).toBeUndefined()
 })
 
+it('a function that fails has allowed nothing, and does not undo what the request has done', async () => {
+  const { create, patch, logger, offsetOf } = startServer({
+    cors: {
+      origin: async () => {
+        throw new Error('database is down')
+      },
+    },
+  })
+  const path = await create({ 'Upload-Length': '3' })
+  const answer = await patch(path, 0, Buffer.from('abc'), { Origin: 'https://app.example' })
+  expect(answer).toMatchObject({ status: 204, headers: { 'Upload-Offset': '3', Vary: 'Origin' } })
+  expect(answer.headers).not.toHaveProperty('Access-Control-Allow-Origin')
+  expect(logger.errors).toHaveLength(1)
+  expect(await offsetOf(path)).toBe(3)
+})
+
+it('an answer that varies for reasons of its own says both', async () => {
+  const { create, patch } = startServer({
+    cors: { origin: 'https://app.example' },
+    onUploadComplete: () => ({ headers: { Vary: 'Accept-Language' }, body: 'ok' }),
+  })
+  const answer = await patch(await create({ 'Upload-Length': '3' }), 0, Buffer.from('abc'))
+  expect(answer.headers.Vary).toBe('Accept-Language, Origin')
+})
+
 it('credentials for everybody are a mistake that browsers refuse', () => {
   const storage = new MemoryStorage()
   expect(() => new TusServer({ storage, cors: { credentials: true } })).toThrow(TypeError)

@@ -116,6 +116,20 @@ describe('ranges', () => {
   })
 })
 
+it('an upload that has the id of a removed one is another file', async () => {
+  const clock = { ms: 1_000_000 }
+  const server = startServer({ downloads: true, now: () => clock.ms, generateId: () => 'report' })
+  const tags: unknown[] = []
+  for (const body of ['one', 'two']) {
+    const path = await server.create({ 'Upload-Length': '3' })
+    await server.patch(path, 0, Buffer.from(body))
+    tags.push((await server.tus.handleRequest('GET', path, {})).headers.ETag)
+    await server.handle('DELETE', path)
+    clock.ms++
+  }
+  expect(new Set(tags).size).toBe(2)
+})
+
 it('If-None-Match is answered by 304', async () => {
   const { get } = await withUpload()
   const { ETag } = (await get()).headers

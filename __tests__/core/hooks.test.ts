@@ -139,10 +139,17 @@ describe('onUploadCreate', () => {
     'a\\b',
     'a\0b',
     'c:x',
+    'x'.repeat(256),
+    'ä'.repeat(128),
   ])('refuses a name that would leave the directory or is no name: %j', async (name) => {
     const { handle, logger } = startServer({ onUploadCreate: () => ({ name }) })
     expect((await handle('POST', '/files', { 'Upload-Length': '3' })).status).toBe(500)
     expect(String(logger.errors[0])).toContain('file name')
+  })
+
+  it('refuses a name of which no file system could make a path', async () => {
+    const { handle } = startServer({ onUploadCreate: () => ({ name: `${'x/'.repeat(2500)}x` }) })
+    expect((await handle('POST', '/files', { 'Upload-Length': '3' })).status).toBe(500)
   })
 
   it.each(['../x', 'a/b', '', 'a b', '%2e%2e', 'a.b', 'ä', 'x'.repeat(201)])(
@@ -239,6 +246,22 @@ describe('onBeforeTerminate and onUploadTerminate', () => {
     expect((await server.handle('DELETE', path)).status).toBe(204)
     expect(await Promise.all(gone)).toEqual([undefined])
   })
+
+  it('what onUploadTerminate throws changes no answer, since the upload is gone', async () => {
+    const failure = new TusError('ERR_FORBIDDEN')
+    const { create, handle, patch, logger } = startServer({
+      onUploadTerminate: () => {
+        throw failure
+      },
+      onChunkReceived: () => {
+        throw new TusError('ERR_UNPROCESSABLE')
+      },
+    })
+    const [one, other] = [await create({ 'Upload-Length': '8' }), await create({ 'Upload-Length': '8' })]
+    expect((await handle('DELETE', one)).status).toBe(204)
+    expect((await patch(other, 0, Buffer.from('ab'))).status).toBe(422)
+    expect(logger.errors).toEqual([failure, failure])
+  })
 })
 
 describe('maxSize as a function', () => {
@@ -251,6 +274,12 @@ describe('maxSize as a function', () => {
     expect((await patch(path, 0, Buffer.from('abcdef'), { 'X-Plan': 'free' })).status).toBe(413)
     expect((await patch(path, 0, Buffer.from('abcdef'))).status).toBe(204)
     expect((await handle('OPTIONS', '/files')).headers['Tus-Max-Size']).toBeUndefined()
+  })
+
+  it.each([Number.NaN, '5', {}])('is never taken for no limit where it gives %p', async (wrong) => {
+    const { handle, logger } = startServer({ maxSize: () => wrong as number })
+    expect((await handle('POST', '/files', { 'Upload-Length': '6' })).status).toBe(500)
+    expect(String(logger.errors[0])).toContain('maxSize')
   })
 })
 

@@ -33,6 +33,13 @@ const WRONG: ReadonlyArray<readonly [string, object]> = [
   ['maxMetadataSize -1', { maxMetadataSize: -1 }],
   ['checksumAlgorithms with an unknown one', { checksumAlgorithms: ['sha3'] }],
   ['an expiration without a time', { expiration: {} }],
+  ...[0, -1, Number.NaN, '1'].map(
+    (finishedAfterMs) =>
+      [
+        `finishedAfterMs ${String(finishedAfterMs)}`,
+        { expiration: { unfinishedAfterMs: 1, finishedAfterMs } },
+      ] as const,
+  ),
   ['a publicUrl that is none', { publicUrl: 'http://' }],
   ['a hook that is none', { onUploadCreate: 'no' }],
 ]

@@ -65,6 +65,21 @@ export const expiration: readonly Case[] = [
     ],
   },
   {
+    title: 'MUST 19: the answer to a PATCH that is refused tells it as well',
+    ...hourly,
+    steps: [
+      step(create(5), created),
+      step(patch(0, 'he'), expiring(storedUpTo(2), AT_ONE)),
+      step(patch(1, 'llo'), expiring({ status: 409 }, AT_ONE)),
+      step(patch(2, 'llo!'), expiring({ status: 413 }, AT_ONE)),
+      step(patch(2, 'llo!', {}, { chunked: true }), expiring({ status: 413 }, AT_ONE)),
+      step(patch(2, 'llo', { 'Upload-Length': '6' }), expiring({ status: 400 }, AT_ONE)),
+      step(patch(2, 'llo', { 'Upload-Checksum': 'sha1 AAAA' }), expiring({ status: 460 }, AT_ONE)),
+      step(patch(2, 'llo', { 'Upload-Checksum': 'sha3 AAAA' }), expiring({ status: 400 }, AT_ONE)),
+      standsAt(2, 5),
+    ],
+  },
+  {
     title: 'MAY 19: HEAD tells when the upload expires',
     ...hourly,
     steps: [

@@ -23,9 +23,10 @@ export async function sendResponse(req: AdapterRequest, res: ServerResponse, res
   }
   if (res.destroyed || res.headersSent || req.socket.destroyed) return
   if (isStillComing(req)) closeAfterAnswer(req, res)
-  const { status, headers, body } = response
+  const { status, body } = response
+  const headers = withVaryOf(res, response.headers)
   if (isExpress(res)) res.status(status).set(headers)
-  else return sendByNode(req, res, response)
+  else return sendByNode(req, res, { ...response, headers })
   // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload; a GET, too, which may
   // be a HEAD by X-HTTP-Method-Override.
   if (req.method === 'HEAD' || (req.method === 'GET' && body === undefined)) res.end()
@@ -47,6 +48,12 @@ async function sendByNode(req: AdapterRequest, res: ServerResponse, response: Tu
   const length = status === 204 || req.method === 'HEAD' ? {} : { 'Content-Length': bytes?.length ?? 0 }
   res.writeHead(status, { ...headers, ...length })
   req.method === 'HEAD' ? res.end() : res.end(bytes)
+}
+
+/** `Vary` is a list that others may have begun: a cache must go by all of it. */
+function withVaryOf(res: ServerResponse, headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const begun = headers.Vary === undefined ? undefined : res.getHeader('Vary')
+  return begun === undefined ? headers : { ...headers, Vary: `${begun}, ${headers.Vary}` }
 }
 
 function isExpress(res: ServerResponse): res is ExpressResponse {

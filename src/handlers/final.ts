@@ -47,6 +47,7 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
     header: headers['upload-concat'] ?? '',
     partials: partials.map(({ id }) => id),
     ...(length === undefined && { maxSize }),
+    ...(core.options.hooks.onUploadComplete !== undefined && { awaitsHook: true }),
   }
   const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
   const location = { Location: locationOf(core, request, id) }

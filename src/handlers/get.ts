@@ -30,6 +30,9 @@ const INLINE_TYPES = new Set([
   'video/webm',
 ])
 
+/** A page that is shown in spite of all this may do nothing; a browser's own player may play the file. */
+const SECURITY_POLICY = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; sandbox allow-same-origin"
+
 // type "/" subtype, tokens of RFC 9110, 5.6.2; parameters are dropped.
 const MEDIA_TYPE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+/
 
@@ -100,15 +103,14 @@ function fileHeaders(upload: Upload): Record<string, string> & { ETag: string } 
   const inline = INLINE_TYPES.has(type)
   return {
     'Accept-Ranges': 'bytes',
-    // A finished upload never changes, so its id is all that tells it from others.
-    ETag: `"${upload.id}"`,
+    // A finished upload never changes; but the id of one that was removed may come again where the application chooses it.
+    ETag: `"${upload.id}-${upload.createdAtMs.toString(36)}"`,
     'Content-Type': type === 'text/plain' ? 'text/plain; charset=utf-8' : type,
     'Content-Disposition': contentDisposition(name, { type: inline ? 'inline' : 'attachment' }),
     'X-Content-Type-Options': 'nosniff',
     // Nothing on the way may compress it: lengths and ranges are those of the file.
     'Cache-Control': 'private, no-transform',
-    // A page that is shown in spite of all this may do nothing.
-    'Content-Security-Policy': "default-src 'none'; sandbox",
+    'Content-Security-Policy': SECURITY_POLICY,
   }
 }
 

@@ -6,10 +6,16 @@ import { parseContentLength } from '../headers/integer.js'
 import { hookRequest } from '../hooks.js'
 import type { TusRequest } from '../request.js'
 
-/** The largest upload that a request may create or go on with, in bytes; `undefined` for no limit. */
+/**
+ * The largest upload that a request may create or go on with, in bytes; `undefined` for no limit.
+ * @throws TypeError if the application's function gives something else: no limit must come of a mistake
+ */
 export async function maxSizeFor(core: Core, request: TusRequest): Promise<number | undefined> {
   const { maxSize } = core.options
-  return typeof maxSize === 'function' ? maxSize(hookRequest(request)) : maxSize
+  if (typeof maxSize !== 'function') return maxSize
+  const limit: unknown = (await maxSize(hookRequest(request))) ?? undefined
+  if (limit === undefined || (typeof limit === 'number' && !Number.isNaN(limit))) return limit
+  throw new TypeError(`TusServer: maxSize must give a number of bytes, not ${String(limit)}`)
 }
 
 /**

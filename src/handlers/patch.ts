@@ -8,6 +8,7 @@ import { parseInteger } from '../headers/integer.js'
 import { isChunkType } from '../headers/media-type.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import type { CompletionResult, Upload } from '../upload.js'
+import { expiryHeader } from './expiry.js'
 import { finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { isExpired, missing } from './missing.js'
@@ -33,25 +34,25 @@ export async function appendChunk(core: Core, request: TusRequest, id: string): 
   // Nearly always nobody writes to it, and then claiming it is all the reading that it takes.
   const claim = (await core.claims.takeFree(id)) ?? (await claimBusy(core, request, id, patch))
   if (claim === undefined) throw await missing(core, id)
+  const { upload } = claim
   let checksum: ChecksumCheck | undefined
   try {
-    const { upload } = claim
     await checkUpload(core, id, upload)
     if (upload.offset !== offset) mismatch()
     checkPatch(core, request, patch, upload)
     checksum = checksumOf(request, core.options.checksumAlgorithms)
     if (upload.complete && !hasBody(request) && checksum === undefined) {
-      core.completions.assertSettled(upload)
       await claim.release()
-      return done(upload, upload.completion?.result)
+      return doneBefore(core, upload, upload)
     }
   } catch (error) {
     await claim.release()
-    throw error
+    throw withExpiry(error, upload)
   }
-  const length = claim.upload.length ?? declared
+  const length = upload.length ?? declared
   const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
   const stored = await storeBody(core, request, claim, chunk)
+  if (upload.complete) return doneBefore(core, stored, upload)
   return done(stored, stored.completed && (await finish(core, request, stored.completed)))
 }
 
@@ -61,11 +62,15 @@ async function claimBusy(core: Core, request: TusRequest, id: string, patch: Pat
   const { offset } = patch
   const before = await options.storage.get(id)
   if (before === undefined) return undefined
-  await checkUpload(core, id, before)
-  const position = claims.positionOf(id) ?? before.offset
-  // A holder in another process may be further than its last commit, so a higher offset than ours is left to the claim.
-  if (offset < position || (offset > position && before.holder === undefined)) mismatch()
-  checkPatch(core, request, patch, before)
+  try {
+    await checkUpload(core, id, before)
+    const position = claims.positionOf(id) ?? before.offset
+    // A holder in another process may be further than its last commit, so a higher offset than ours is left to the claim.
+    if (offset < position || (offset > position && before.holder === undefined)) mismatch()
+    checkPatch(core, request, patch, before)
+  } catch (error) {
+    throw withExpiry(error, before)
+  }
   return claims.take(id, { offset, signal: () => request.options.signal })
 }
 
@@ -96,6 +101,19 @@ function checkPatch(core: Core, request: TusRequest, { offset, declared, maxSize
 
 function mismatch(): never {
   throw new TusError('ERR_OFFSET_MISMATCH')
+}
+
+/** A refusal tells when the upload expires, too, like every answer to a PATCH. */
+function withExpiry(thrown: unknown, { expiresAtMs }: Upload): unknown {
+  if (!(thrown instanceof TusError) || thrown.code === 'ERR_GONE') return thrown
+  const { code, message, status, cause } = thrown
+  return new TusError(code, { message, status, cause, headers: { ...thrown.headers, ...expiryHeader(expiresAtMs) } })
+}
+
+/** The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it. */
+function doneBefore(core: Core, stored: Pick<Stored, 'offset' | 'expiresAtMs'>, upload: Upload): TusResponse {
+  core.completions.assertSettled(upload)
+  return done(stored, upload.completion?.result)
 }
 
 function done(stored: Pick<Stored, 'offset' | 'expiresAtMs'>, result: CompletionResult | undefined): TusResponse {

@@ -23,7 +23,7 @@ export interface Removal {
  * @throws TusError `ERR_LOCKED` if another request does not let go of it
  */
 export async function removeUpload(core: Core, id: string, removal: Removal): Promise<boolean> {
-  const { storage, hooks, durability } = core.options
+  const { storage, durability } = core.options
   const claim = await core.claims.take(id, { signal: removal.signal })
   if (claim === undefined) return false
   try {
@@ -35,6 +35,15 @@ export async function removeUpload(core: Core, id: string, removal: Removal): Pr
   } finally {
     await claim.release()
   }
-  await hooks.onUploadTerminate?.({ request: removal.request, upload: hookUpload(claim.upload) })
+  await tellRemoved(core, removal.request, claim.upload)
   return true
+}
+
+/** Tells the application that an upload is gone. There is nothing left to refuse, so what it throws is only reported. */
+export async function tellRemoved(core: Core, request: HookRequest | undefined, upload: Upload): Promise<void> {
+  try {
+    await core.options.hooks.onUploadTerminate?.({ request, upload: hookUpload(upload) })
+  } catch (error) {
+    core.report(error)
+  }
 }

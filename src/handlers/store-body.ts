@@ -11,6 +11,7 @@ import type { Commit, CommitResult, Stage } from '../storage/storage.js'
 import { isPartial, type Upload } from '../upload.js'
 import { expiryHeader, expiryOf } from './expiry.js'
 import { type Received, receiveBody } from './receive-body.js'
+import { tellRemoved } from './remove-upload.js'
 
 /** A chunk, and what is known of the upload it belongs to. */
 export interface Chunk {
@@ -47,7 +48,7 @@ export function storedHeaders({ offset, expiresAtMs }: Pick<Stored, 'offset' | '
  * `ERR_STOPPED`, `ERR_CHECKSUM_MISMATCH`, `ERR_DISK_FULL`, …; what `onChunkReceived` throws, after the upload was removed
  */
 export async function storeBody(core: Core, request: TusRequest, claim: Claim, chunk: Chunk): Promise<Stored> {
-  const { storage, hooks } = core.options
+  const { storage } = core.options
   const { id } = claim.upload
   const verdict = new Verdict(core, request, claim)
   try {
@@ -62,7 +63,7 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
     if (verdict.refusal === undefined) throw error
     await storage.remove(id, claim.fence)
     await claim.release()
-    await hooks.onUploadTerminate?.({ request: hookRequest(request), upload: hookUpload(claim.upload) })
+    await tellRemoved(core, hookRequest(request), claim.upload)
     throw verdict.refusal
   } finally {
     await claim.release()
@@ -99,7 +100,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
   const refusal = refusalOf(core, received, chunk, claim)
   if (refusal !== undefined) {
     await stage.discard()
-    throw withOffset(refusal, committed)
+    throw withStored(refusal, { offset: committed, expiresAtMs })
   }
   const complete = received.ending === 'complete' && received.staged === length
   const to = complete || received.staged !== length ? received.staged : withoutLastByte(received.staged, committed)
@@ -116,7 +117,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     // After a failure of the storage, another one says nothing new.
     if (received.ending !== 'failed' || error instanceof TusError) throw error
   }
-  if (received.ending !== 'complete') throw withOffset(failureOf(received), committed)
+  if (received.ending !== 'complete') throw withStored(failureOf(received), { offset: committed, expiresAtMs })
   const completed = complete && !upload.complete ? { ...upload, offset: to, length, expiresAtMs, complete } : undefined
   return { offset: committed, expiresAtMs, completed }
 }
@@ -191,13 +192,12 @@ function failureOf({ ending, cause }: Received): TusError {
   return toTusError(cause)
 }
 
-/** The error with the offset that stands, so that the client knows what is stored. */
-function withOffset(error: TusError, committed: number): TusError {
-  const headers = { ...error.headers, 'Upload-Offset': String(committed) }
+/** The error with what stands, so that the client knows how far the upload is. */
+function withStored(error: TusError, stored: Pick<Stored, 'offset' | 'expiresAtMs'>): TusError {
   return new TusError(error.code, {
     message: error.message,
     status: error.status,
-    headers,
+    headers: { ...error.headers, ...storedHeaders(stored) },
     cause: error.cause ?? error,
   })
 }
