@@ -61,6 +61,11 @@ function descriptors() {
   })
 }
 
+/** The open files of uploads. Those of SQLite are open all the time. */
+function openFiles() {
+  return descriptors().filter((target) => target.startsWith(directory) && !target.includes('/uploads.sqlite'))
+}
+
 /** How many objects of all kinds there are. That this is an experiment of Node's is no warning about the server. */
 function countObjects() {
   const { emitWarning } = process
@@ -81,6 +86,11 @@ async function noConnections() {
   }
 }
 
+/** A file may still be read or written whose client is gone; where one is never closed, the figures tell. */
+async function noFiles() {
+  for (let tries = 0; tries < 250 && openFiles().length > 0; tries++) await wait(20)
+}
+
 /** The figures of the time since the last ones, then those at rest: nobody is connected, and what is unfinished has expired. */
 async function figures() {
   delay.disable()
@@ -96,6 +106,7 @@ async function figures() {
   await tus.cleanUp()
   aheadMs += 2 * EXPIRY_MS
   await tus.cleanUp()
+  await noFiles()
   // What one collection frees may be what held other things.
   for (let time = 0; time < 3; time++) {
     globalThis.gc()
@@ -110,8 +121,7 @@ async function figures() {
     objects: countObjects(),
     descriptors: open.length,
     sockets: open.filter((target) => target.startsWith('socket:')).length,
-    // Those of SQLite are open all the time.
-    files: open.filter((target) => target.startsWith(directory) && !target.includes('/uploads.sqlite')).length,
+    files: openFiles().length,
     logMiB: statSync(join(directory, '.resumable-upload/uploads.sqlite-wal')).size / MIB,
   }
   most = { descriptors: 0, rss: 0 }
