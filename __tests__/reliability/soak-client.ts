@@ -25,9 +25,9 @@ export interface Finished {
 
 /**
  * What became of an upload that was to be finished. `expired`: the machine was so slow that it did meanwhile;
- * `unanswered`: it is finished, but the answer that says so is lost, and with its partial uploads the way to ask again.
+ * `given up`: by tus-js-client, which does not try again where the request that joins parallel uploads is not answered.
  */
-export type Outcome = Finished | 'expired' | 'unanswered'
+export type Outcome = Finished | 'expired' | 'given up'
 
 /** How the raw client sends an upload. */
 export interface Sending {
@@ -104,8 +104,9 @@ export class SoakClient {
         upload.start()
       })
     } catch (error) {
-      if (!/names something that is no partial upload/.test(String(error))) throw error
-      return this.#isOld ? 'expired' : 'unanswered'
+      if (this.#isOld && /names something that is no partial upload/.test(String(error))) return 'expired'
+      if (options.parallelUploads !== undefined && isOfConnection(error)) return 'given up'
+      throw error
     }
   }
 
@@ -146,9 +147,13 @@ export async function attempt<T>(request: () => Promise<T>): Promise<T | undefin
   try {
     return await request()
   } catch (error) {
-    if (typeof (error as NodeJS.ErrnoException).code !== 'string') throw error
+    if (!isOfConnection(error)) throw error
     return undefined
   }
+}
+
+function isOfConnection(error: unknown): boolean {
+  return ['ECONNRESET', 'ECONNREFUSED', 'EPIPE'].includes(String((error as NodeJS.ErrnoException).code))
 }
 
 /** The bytes that GET is answered by, with its status. */

@@ -113,10 +113,12 @@ export class SoakLoad {
   readonly faults: Record<string, number> = {}
   /** The hashes of the finished uploads that stay, by id. */
   readonly kept = new Map<string, string>()
-  /** The hashes of uploads that are finished, without their client knowing where. */
-  readonly unanswered: string[] = []
-  /** How many finished uploads were found of which no client knew. */
-  orphans = 0
+  /** How many their client has given up. */
+  givenUp = 0
+  /** How many finished uploads were found of which no client knew, each with the hash of something that was sent. */
+  unheard = 0
+  /** The hashes of all that was sent. */
+  readonly #sent = new Set<string>()
   readonly #port: number
   readonly #direct: string
   readonly #random: Random
@@ -137,8 +139,9 @@ export class SoakLoad {
       proxy.calm()
     }
     const timer = setTimeout(end, ms)
-    const runClient = (): Promise<void> => this.#runClient(proxy, () => over)
-    const clients = Array.from({ length: CLIENTS }, () => runClient().finally(end))
+    const clients = Array.from({ length: CLIENTS }, (_, index) =>
+      this.#runClient(proxy, index, () => over).finally(end),
+    )
     await Promise.allSettled(clients)
     clearTimeout(timer)
     await proxy.close()
@@ -146,22 +149,23 @@ export class SoakLoad {
     for (const [fault, times] of Object.entries(proxy.drawn)) this.faults[fault] = (this.faults[fault] ?? 0) + times
   }
 
-  /** Removes a finished upload of which no client knows, since the answer to it was lost. */
-  async removeOrphan(id: string): Promise<void> {
-    this.orphans++
+  /** Checks and removes a finished upload of which no client knows, since the answer to it was lost. */
+  async removeUnheard(id: string): Promise<void> {
     const url = `${this.#direct}/${id}`
     const { headers } = await untilAnswered(() => ask('HEAD', url))
-    const index = this.unanswered.indexOf(String(headers['x-sha256']))
-    if (index !== -1) this.unanswered.splice(index, 1)
+    if (!this.#sent.has(String(headers['x-sha256']))) throw new Error(`nobody has sent what ${url} has`)
+    this.unheard++
     await remove(url)
   }
 
-  async #runClient(proxy: FaultProxy, isOver: () => boolean): Promise<void> {
+  /** @param first - the story that it begins with */
+  async #runClient(proxy: FaultProxy, first: number, isOver: () => boolean): Promise<void> {
     const random = seededRandom(this.#random.integer(0, 2 ** 31))
     const direct = this.#direct
-    while (!isOver()) {
+    const names = Object.keys(STORIES)
+    for (let next = first; !isOver(); next++) {
       const endpoint = random.integer(1, 4) === 1 ? direct : `http://127.0.0.1:${proxy.port}/files`
-      const name = random.pick(Object.keys(STORIES))
+      const name = names[next % names.length] as string
       try {
         await this.#tell(name, { random, client: new SoakClient(endpoint, random), direct })
       } catch (error) {
@@ -172,10 +176,11 @@ export class SoakLoad {
 
   async #tell(name: string, turn: Turn): Promise<void> {
     const content = someBytes(turn.random)
+    this.#sent.add(sha256(content))
     const outcome = await STORIES[name]?.(turn, content)
     this.stories[name] = (this.stories[name] ?? 0) + 1
     if (outcome === 'expired') this.expired++
-    else if (outcome === 'unanswered') this.unanswered.push(sha256(content))
+    else if (outcome === 'given up') this.givenUp++
     else if (outcome !== undefined) await this.#use(outcome, turn)
   }
 
