@@ -32,7 +32,7 @@ afterEach(async () => {
 })
 
 async function only(fault: Fault, seed = 1): Promise<number> {
-  const weights = { pass: 0, delay: 0, cut: 0, reset: 0, stall: 0, [fault]: 1 }
+  const weights = { pass: 0, delay: 0, cut: 0, reset: 0, stall: 0, lose: 0, [fault]: 1 }
   proxy = await startFaultProxy((server.address() as AddressInfo).port, { seed, weights, breakWithinBytes: 100_000 })
   return proxy.port
 }
@@ -90,6 +90,14 @@ it('stall: the client gives up, and the server never hears of it', async () => {
   const { ended } = await echo(await only('stall'), BYTES)
   expect(ended).not.toBe('whole')
   expect(received[0]?.closed).toBe(false)
+})
+
+it('lose: the server has all that was sent to it, and the client never hears of that', async () => {
+  const { echoed, ended } = await echo(await only('lose'), BYTES.subarray(0, 1000))
+  expect(ended).not.toBe('whole')
+  expect(echoed.length).toBe(0)
+  if (!received[0]?.closed) await closing(received[0]?.socket as Socket)
+  expect(Buffer.concat(received[0]?.bytes ?? []).equals(BYTES.subarray(0, 1000))).toBe(true)
 })
 
 it('the same seed leads to the same faults, and calm to none', async () => {

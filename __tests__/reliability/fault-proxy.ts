@@ -1,5 +1,5 @@
-// A bad network between clients and a server: a TCP proxy that delays, cuts, stalls and resets, by a seed. It never
-// changes, repeats or reorders a byte.
+// A bad network between clients and a server: a TCP proxy that delays, cuts, stalls, resets and loses answers, by a
+// seed. It never changes, repeats or reorders a byte.
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { type Random, seededRandom } from './random.js'
@@ -7,9 +7,9 @@ import { type Random, seededRandom } from './random.js'
 /**
  * What befalls one connection: `pass`: nothing; `delay`: every piece of data takes a while; `cut`: it ends after some
  * bytes, both ways; `reset`: the same by RST; `stall`: after some bytes nothing passes, then the client gives up, and the
- * server never hears of it.
+ * server never hears of it; `lose`: it ends when the server has answered, and the client never hears of that.
  */
-export type Fault = 'pass' | 'delay' | 'cut' | 'reset' | 'stall'
+export type Fault = 'pass' | 'delay' | 'cut' | 'reset' | 'stall' | 'lose'
 
 /** How bad the network is. */
 export interface FaultProxyOptions {
@@ -37,13 +37,16 @@ export interface FaultProxy {
   close(): Promise<void>
 }
 
-const WEIGHTS: Readonly<Record<Fault, number>> = { pass: 4, delay: 2, cut: 2, reset: 1, stall: 1 }
+/** So many pieces of answers come through before one is lost, at most. */
+const MOST_ANSWERS = 2
+
+const WEIGHTS: Readonly<Record<Fault, number>> = { pass: 4, delay: 2, cut: 2, reset: 1, stall: 1, lose: 1 }
 
 /** Puts a bad network before a server on a port of this machine. */
 export async function startFaultProxy(upstreamPort: number, options: FaultProxyOptions): Promise<FaultProxy> {
   const random = seededRandom(options.seed)
   const weights = { ...WEIGHTS, ...options.weights }
-  const drawn: Record<Fault, number> = { pass: 0, delay: 0, cut: 0, reset: 0, stall: 0 }
+  const drawn: Record<Fault, number> = { pass: 0, delay: 0, cut: 0, reset: 0, stall: 0, lose: 0 }
   const sockets = new Set<Socket>()
   let port = upstreamPort
   let calm = false
@@ -96,7 +99,9 @@ function join(client: Socket, upstream: Socket, fault: Fault, random: Random, op
     upstream.on('close', () => client.destroy())
     return
   }
-  let left = fault === 'delay' ? Number.POSITIVE_INFINITY : random.integer(0, breakWithinBytes)
+  const breaks = fault !== 'delay' && fault !== 'lose'
+  let left = breaks ? random.integer(0, breakWithinBytes) : Number.POSITIVE_INFINITY
+  let answers = fault === 'lose' ? random.integer(0, MOST_ANSWERS) : Number.POSITIVE_INFINITY
   let broken = false
   const breakNow = (): void => {
     broken = true
@@ -111,6 +116,7 @@ function join(client: Socket, upstream: Socket, fault: Fault, random: Random, op
   const pass = (from: Socket, to: Socket, counts: boolean): void => {
     from.on('data', (data) => {
       if (broken) return
+      if (!counts && answers-- === 0) return breakNow()
       const whole = !counts || data.length < left
       const part = whole ? data : data.subarray(0, left)
       if (counts) left -= part.length

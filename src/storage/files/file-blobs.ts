@@ -31,6 +31,12 @@ const fdatasyncAsync = promisify(fdatasync)
 
 const READ_BYTES = 256 * 1024
 
+/** Syncs one folder for all who wait for that. */
+interface FolderSync {
+  readonly sync: () => Promise<void>
+  callers: number
+}
+
 /** Where {@link FileBlobs} keeps its files. */
 export interface FileBlobsOptions {
   /** The absolute path of the folder of finished files. */
@@ -44,7 +50,7 @@ export class FileBlobs implements Blobs {
   readonly #directory: string
   readonly #parts: string
   readonly #syncParts: () => Promise<void>
-  readonly #folderSyncs = new Map<string, () => Promise<void>>()
+  readonly #folderSyncs = new Map<string, FolderSync>()
 
   /** @param options - the two folders, which are made if they are missing */
   constructor({ directory, partsDirectory }: FileBlobsOptions) {
@@ -132,13 +138,16 @@ export class FileBlobs implements Blobs {
     await Promise.all(folders.map((folder) => this.#syncFolder(folder)))
   }
 
-  #syncFolder(folder: string): Promise<void> {
-    let sync = this.#folderSyncs.get(folder)
-    if (sync === undefined) {
-      sync = sharedSync(() => syncFolder(folder))
-      this.#folderSyncs.set(folder, sync)
+  async #syncFolder(folder: string): Promise<void> {
+    const shared = this.#folderSyncs.get(folder) ?? { sync: sharedSync(() => syncFolder(folder)), callers: 0 }
+    this.#folderSyncs.set(folder, shared)
+    shared.callers++
+    try {
+      await shared.sync()
+    } finally {
+      // Applications make new folders all the time (one a day, one for each user), so none stays here without need.
+      if (--shared.callers === 0) this.#folderSyncs.delete(folder)
     }
-    return sync()
   }
 
   async *read(

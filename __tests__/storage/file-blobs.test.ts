@@ -1,0 +1,30 @@
+// What stays in memory of files that are done with: nothing, however many folders they were in.
+import { built, runNode } from './support/run-node.js'
+import { tempFolder } from './support/temp-folder.js'
+
+const FOLDERS = 200
+
+it('a folder that was synced leaves nothing in memory', async () => {
+  const { stdout } = await runNode(`
+    const { mkdirSync } = require('node:fs')
+    const { queryObjects } = require('node:v8')
+    const { FileBlobs } = require(${JSON.stringify(built('storage/files/file-blobs.js'))})
+    const directory = ${JSON.stringify(tempFolder())}
+    const blobs = new FileBlobs({ directory, partsDirectory: directory + '/parts' })
+    const sync = async (folder) => {
+      mkdirSync(directory + '/' + folder)
+      await Promise.all([blobs.syncPlaced(folder + '/one'), blobs.syncPlaced(folder + '/other')])
+    }
+    const count = () => queryObjects(Object, { format: 'count' })
+    const main = async () => {
+      // What Node makes when it is needed first, is there before.
+      await sync('first')
+      count()
+      await sync('second')
+      const before = count()
+      for (let folder = 0; folder < ${FOLDERS}; folder++) await sync(String(folder))
+      console.log(count() - before)
+    }
+    main()`)
+  expect(Number.parseInt(stdout, 10)).toBeLessThan(FOLDERS)
+})
