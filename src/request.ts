@@ -15,6 +15,8 @@ export type RequestBody = Uint8Array | AsyncIterable<Uint8Array>
 export interface AdapterBody extends AsyncIterable<Uint8Array> {
   /** How many bytes the first pull gathers in memory before it yields them; 0 if the body is streamed. */
   readonly gathers: number
+  /** How many bytes have arrived, those that are being gathered included. */
+  readonly received: number
   /** Streams the body after all, since there is no memory to gather it in. Called before the first pull. */
   streamInstead(): void
   /** Ends the body: a pending pull yields what was gathered so far, then the iteration is done. */
@@ -60,7 +62,7 @@ export interface TusResponse {
   readonly body: Uint8Array | AsyncIterable<Uint8Array> | undefined
   /**
    * Whether the connection should be destroyed instead of answered: another request took the upload over, so the
-   * client behind this one is gone or has to learn that it lost.
+   * client behind this one is gone or has to learn that it lost; or the body came too slowly.
    */
   readonly destroy?: boolean
   /** The unexpected error behind a bare 500, for adapters that pass it on to their framework. */

@@ -1,26 +1,7 @@
 // Two requests for one upload: who goes on, who has to let go, and with what offset. Without a socket.
 
 import type { RequestBody } from '../../src/index.js'
-import { deferred, hookedStorage, idle, idOf, MIB, Source, startServer } from './support.js'
-
-/** What an adapter makes of a request's body: it can be told to end, and yields then what it has gathered. */
-class AdapterSource extends Source {
-  readonly gathers: number
-  readonly gathered: string[] = []
-  stops = 0
-
-  constructor(gathers = 0) {
-    super()
-    this.gathers = gathers
-  }
-
-  streamInstead(): void {}
-
-  stop(): void {
-    this.stops++
-    this.push(...this.gathered).end()
-  }
-}
+import { AdapterSource, deferred, hookedStorage, idle, idOf, MIB, Source, startServer } from './support.js'
 
 const KINDS: ReadonlyArray<readonly [string, () => Source]> = [
   ['a plain iterable', () => new Source()],

@@ -38,6 +38,7 @@ const DONE: Result = { done: true, value: undefined }
 
 class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> {
   gathers: number
+  received = 0
   readonly #req: AdapterRequest
   readonly #queue: Uint8Array[] = []
   #pull: { resolve(result: Result): void; reject(error: unknown): void } | undefined
@@ -102,6 +103,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
+    this.received += chunk.length
     if (this.gathers > 0 || this.#pull === undefined) {
       this.#queue.push(chunk)
       if (this.gathers === 0) this.#req.pause()
