@@ -51,6 +51,10 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.gathers = gathers
   }
 
+  get whole(): boolean {
+    return this.#req.complete
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
     return this
   }

@@ -111,7 +111,7 @@ class Receiver implements PacedBody {
   async run(): Promise<Received> {
     const { claim, body } = this.#reception
     try {
-      if (claim.stopped) return this.#result('stopped')
+      if (claim.stopped && !this.#isWhole()) return this.#result('stopped')
       if (body instanceof Uint8Array) return await this.#take(body)
       claim.onStop = (keep) => this.#stop('stopped', keep)
       this.#intake.pace.join(this)
@@ -294,15 +294,25 @@ class Receiver implements PacedBody {
   }
 
   #stop(why: 'stopped' | 'too-slow', keep: boolean): void {
-    const { body, claim, stated } = this.#reception
-    // Of a body off a socket nothing is missing then but the word that it is over.
-    if (isAdapterBody(body) && claim.position - this.#start === stated) return
+    const { body } = this.#reception
+    if (this.#isWhole()) return
     this.#stopped ??= why
     this.#dropRest = !keep
     // An adapter's body yields what it has gathered before it ends; any other one is left where it is.
     if (keep && !(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()
     else this.#wakePull?.(STOPPED)
     this.#wakeTurn?.()
+  }
+
+  /**
+   * Whether nothing more of the body is waited for. Then it ends by itself: whoever asks its holder to let go may be the
+   * next request on the same connection, which would be destroyed with it.
+   */
+  #isWhole(): boolean {
+    const { body, claim, stated } = this.#reception
+    if (body instanceof Uint8Array) return true
+    // Of a body off a socket nothing is missing after its last byte but the word that it is over.
+    return isAdapterBody(body) && (body.whole || claim.position - this.#start === stated)
   }
 
   /** Keeps what arrived before the end came. */
