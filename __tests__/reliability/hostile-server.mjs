@@ -60,7 +60,10 @@ process.on('message', (what) => {
     process.send({ statuses, requests, connections, rssMiB: process.memoryUsage.rss() / 2 ** 20 })
   })
 })
+// A test that was killed leaves nothing behind.
+process.on('disconnect', () => process.exit())
 process.on('SIGTERM', async () => {
+  process.removeAllListeners('disconnect')
   process.disconnect()
   server.close()
   server.closeAllConnections()
