@@ -6,6 +6,7 @@ import { Completions } from './completions.js'
 import { type Cors, createCors } from './cors.js'
 import type { Intake } from './handlers/receive-body.js'
 import type { ResolvedOptions } from './options.js'
+import { Pace } from './pace.js'
 
 /** The version of the protocol. */
 export const TUS_VERSION = '1.0.0'
@@ -34,6 +35,7 @@ export function createCore(options: ResolvedOptions, onError: (error: unknown) =
     intake: {
       turns: new Turns(maxActiveBodies),
       budget: new MemoryBudget(memoryBudget),
+      pace: new Pace(options),
       segmentBytes: Math.max(segmentBytes, storage.segments?.minBytes ?? 0),
       // A storage with a least size of segments can't commit whenever time has gone by.
       segmentMs: storage.segments === undefined ? segmentMs : Number.POSITIVE_INFINITY,

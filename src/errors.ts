@@ -46,6 +46,7 @@ export const ERRORS = {
   },
   ERR_LOCKED: { status: 423, message: 'The upload is in use by another request' },
   ERR_STOPPED: { status: 423, message: 'Another request took the upload over; what arrived is stored' },
+  ERR_TOO_SLOW: { status: 408, message: 'The body came too slowly; what arrived is stored' },
   ERR_PROCESSING: { status: 423, message: 'The upload is being processed' },
   ERR_REJECTED: { status: 422, message: 'The upload was rejected' },
   ERR_CLOSING: { status: 503, message: 'The server is shutting down' },

@@ -3,6 +3,7 @@
 import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from './checksum.js'
 import type { CorsOptions } from './cors.js'
 import type { HookRequest, Hooks } from './hooks.js'
+import type { PaceOptions } from './pace.js'
 import type { Storage } from './storage/storage.js'
 
 /** Where warnings and errors go. `console` and pino have this shape. */
@@ -29,7 +30,7 @@ export type Durability = 'completed' | 'committed' | 'none'
  * Options of {@link TusServer}.
  * @typeParam Context - what the adapter passes to hooks: Express's `Request`, say
  */
-export interface TusServerOptions<Context = unknown> extends Hooks<Context> {
+export interface TusServerOptions<Context = unknown> extends Hooks<Context>, PaceOptions {
   /** Where uploads live. */
   readonly storage: Storage
   /**
@@ -255,6 +256,8 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     memoryBudget: natural('memoryBudget', options.memoryBudget ?? 64 * MIB, 0),
     segmentBytes: natural('segmentBytes', options.segmentBytes ?? 16 * MIB, 1),
     segmentMs: natural('segmentMs', options.segmentMs ?? 1000, 0),
+    stallTimeoutMs: natural('stallTimeoutMs', options.stallTimeoutMs ?? 60_000, 0),
+    minBytesPerSecond: natural('minBytesPerSecond', options.minBytesPerSecond ?? 1, 1),
     logger: options.logger ?? console,
     onError: options.onError ?? (() => {}),
     now: options.now ?? Date.now,

@@ -17,6 +17,10 @@ export interface AdapterBody extends AsyncIterable<Uint8Array> {
   readonly gathers: number
   /** All of the body, if it has arrived by now and is one to be gathered; then nothing is left of it to pull. */
   takeWhole?(): Uint8Array | undefined
+  /** How many bytes have arrived, those that are being gathered included. */
+  readonly received: number
+  /** Whether all of it has arrived, read or not: it ends without anything more from the client. */
+  readonly whole: boolean
   /** Streams the body after all, since there is no memory to gather it in. Called before the first pull. */
   streamInstead(): void
   /** Ends the body: a pending pull yields what was gathered so far, then the iteration is done. */
@@ -64,7 +68,7 @@ export interface TusResponse {
   readonly body: Uint8Array | AsyncIterable<Uint8Array> | undefined
   /**
    * Whether the connection should be destroyed instead of answered: another request took the upload over, so the
-   * client behind this one is gone or has to learn that it lost.
+   * client behind this one is gone or has to learn that it lost; or the body came too slowly.
    */
   readonly destroy?: boolean
   /** The unexpected error behind a bare 500, for adapters that pass it on to their framework. */

@@ -159,6 +159,7 @@ export class TusServer<Context = unknown> {
         await within(STOP_MS, idle)
       }
     }
+    this.#core.intake.pace.close()
     await this.#sweeper.close()
     await this.#core.completions.close(timeoutMs)
     await this.#core.claims.close()
@@ -227,7 +228,8 @@ export class TusServer<Context = unknown> {
       status: error.status,
       headers: { 'Content-Type': 'text/plain; charset=utf-8', ...headers },
       body: Buffer.from(`${error.message}\n`),
-      ...(code === 'ERR_STOPPED' && { destroy: true }),
+      // Clients go on after a broken connection; after a 4xx they may give up.
+      ...((code === 'ERR_STOPPED' || code === 'ERR_TOO_SLOW') && { destroy: true }),
       ...(internal && { error: cause }),
     }
   }

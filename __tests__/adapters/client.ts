@@ -167,11 +167,13 @@ export class RawConnection {
         )
         const status = Number(first.split(' ')[1])
         const bodiless = method === 'HEAD' || status === 204 || status < 200
-        const bodyEnd = end + 4 + (bodiless ? 0 : Number(headers['content-length'] ?? 0))
-        if (this.#received.length >= bodyEnd) {
-          const body = this.#received.slice(end + 4, bodyEnd)
-          this.#received = this.#received.slice(bodyEnd)
-          return { status, headers, body }
+        const rest = this.#received.slice(end + 4)
+        const chunked = !bodiless && headers['transfer-encoding'] === 'chunked'
+        const length = bodiless ? 0 : Number(headers['content-length'] ?? 0)
+        const taken = chunked ? takeChunks(rest) : takeBytes(rest, length)
+        if (taken !== undefined) {
+          this.#received = taken.rest
+          return { status, headers, body: taken.body }
         }
       }
       if (this.#ended) throw new Error(`the connection ended after ${JSON.stringify(this.#received)}`)
@@ -184,6 +186,30 @@ export class RawConnection {
   /** Breaks the connection off. */
   destroy(): void {
     this.socket.destroy()
+  }
+}
+
+interface Taken {
+  readonly body: string
+  readonly rest: string
+}
+
+function takeBytes(text: string, length: number): Taken | undefined {
+  return text.length < length ? undefined : { body: text.slice(0, length), rest: text.slice(length) }
+}
+
+/** A body in chunks, without trailers, if all of it is there. */
+function takeChunks(text: string): Taken | undefined {
+  let body = ''
+  for (let start = 0; ; ) {
+    const size = /^([0-9a-f]+)\r\n/i.exec(text.slice(start, start + 12))
+    if (size === null) return undefined
+    const from = start + size[0].length
+    const length = Number.parseInt(size[1] as string, 16)
+    if (text.length < from + length + 2) return undefined
+    body += text.slice(from, from + length)
+    start = from + length + 2
+    if (length === 0) return { body, rest: text.slice(start) }
   }
 }
 

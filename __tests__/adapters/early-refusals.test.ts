@@ -2,6 +2,7 @@
 // rest is read, and the connection closes soon. A small one costs nobody the connection.
 
 import { request } from 'node:http'
+import type { TusServerOptions } from '../../src/index.js'
 import { MIB, pattern } from '../core/support.js'
 import { type Answer, answerOf, CHUNK, create, idle, offsetOf, RawConnection, TUS } from './client.js'
 import { HOSTS, type Running, start } from './hosts.js'
@@ -50,8 +51,8 @@ function flood({ socket }: RawConnection, bytes: Uint8Array): void {
 }
 
 describe.each(HOSTS)('$name', (host) => {
-  async function startWithUpload(): Promise<Running & { upload: string }> {
-    const running = await start(host, { tus: { maxSize: MIB } })
+  async function startWithUpload(tus: Partial<TusServerOptions> = {}): Promise<Running & { upload: string }> {
+    const running = await start(host, { tus: { maxSize: MIB, ...tus } })
     return { ...running, upload: await create(running.port, 5) }
   }
 
@@ -138,6 +139,26 @@ describe.each(HOSTS)('$name', (host) => {
     await connection.write(bytes.subarray(100_000))
     await connection.closed
     expect(connection.reset).toBe(false)
+  })
+
+  test('requests before it on the connection get their answers first, however long they take', async () => {
+    let go = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    const { port, upload, seen } = await startWithUpload({
+      onUploadCreate: ({ upload: { length } }) => (length === 7 ? gate : undefined),
+    })
+    const connection = await RawConnection.open(port)
+    await connection.head('POST', '/files', { ...TUS, 'Upload-Length': 7, 'Content-Length': 0 })
+    await connection.head('PATCH', upload, { ...CHUNK, 'Upload-Offset': 3, 'Content-Length': 100_000 })
+    await connection.write(Buffer.alloc(100_000))
+    while (!seen[2]?.req.complete) await idle()
+    await idle()
+    go()
+    expect((await connection.answer()).status).toBe(201)
+    expect(await connection.answer()).toMatchObject({ status: 409, headers: { connection: 'close' } })
+    await connection.closed
   })
 
   test('a small body that is refused keeps the connection', async () => {

@@ -1,31 +1,50 @@
 // Two requests for one upload: who goes on, who has to let go, and with what offset. Without a socket.
 
 import type { RequestBody } from '../../src/index.js'
-import { deferred, hookedStorage, idle, idOf, MIB, Source, startServer } from './support.js'
-
-/** What an adapter makes of a request's body: it can be told to end, and yields then what it has gathered. */
-class AdapterSource extends Source {
-  readonly gathers: number
-  readonly gathered: string[] = []
-  stops = 0
-
-  constructor(gathers = 0) {
-    super()
-    this.gathers = gathers
-  }
-
-  streamInstead(): void {}
-
-  stop(): void {
-    this.stops++
-    this.push(...this.gathered).end()
-  }
-}
+import { AdapterSource, deferred, hookedStorage, idle, idOf, MIB, Source, startServer } from './support.js'
 
 const KINDS: ReadonlyArray<readonly [string, () => Source]> = [
   ['a plain iterable', () => new Source()],
   ['an adapter\u2019s body', () => new AdapterSource()],
 ]
+
+describe('a body that is all there is not stopped, since who asks may be the next one on the same connection:', () => {
+  test('one off a socket, of which not all was read yet', async () => {
+    const { create, patch, handle } = startServer()
+    const path = await create({ 'Upload-Length': '11' })
+    const body = new AdapterSource().push('hello')
+    const running = patch(path, 0, body)
+    await body.hungry()
+    body.whole = true
+    const head = handle('HEAD', path)
+    await idle()
+    expect(body.stops).toBe(0)
+    body.push(' world').end()
+    expect(await running).toMatchObject({ status: 204, headers: { 'Upload-Offset': '11' } })
+    expect(await head).toMatchObject({ status: 200, headers: { 'Upload-Offset': '11' } })
+  })
+
+  test('one that somebody asked for before it was read at all', async () => {
+    const { create, patch, handle } = startServer()
+    const path = await create({ 'Upload-Length': '11' })
+    const body = new AdapterSource().push('hello').end()
+    body.whole = true
+    const answers = await Promise.all([patch(path, 0, body), handle('HEAD', path), handle('HEAD', path)])
+    expect(answers.map(({ status }) => status)).toEqual([204, 200, 200])
+  })
+
+  test('one of bytes', async () => {
+    const { create, patch, handle, stored } = startServer()
+    const path = await create({ 'Upload-Length': '11' })
+    const answers = await Promise.all([
+      patch(path, 0, Buffer.from('hello')),
+      patch(path, 0, Buffer.from('other')),
+      handle('HEAD', path),
+    ])
+    expect(answers.map(({ status }) => status)).toEqual([204, 409, 200])
+    expect(String(await stored(path))).toBe('hello')
+  })
+})
 
 describe.each(KINDS)('a body that stalls, as %s', (_kind, makeBody) => {
   test('is stopped by a HEAD, which gets the offset of all bytes that came', async () => {

@@ -6,6 +6,17 @@ import { quietLogger, startServer } from './support.js'
 
 const storage = new MemoryStorage()
 
+const NUMBERS = [
+  'claimWaitMs',
+  'leaseMs',
+  'maxActiveBodies',
+  'memoryBudget',
+  'segmentBytes',
+  'segmentMs',
+  'stallTimeoutMs',
+  'minBytesPerSecond',
+] as const
+
 const WRONG: ReadonlyArray<readonly [string, object]> = [
   ['no storage', { storage: undefined }],
   ['a storage that is none', { storage: {} }],
@@ -17,16 +28,16 @@ const WRONG: ReadonlyArray<readonly [string, object]> = [
   ...[-1, 1.5, Number.NaN, Number.POSITIVE_INFINITY, '10', 2 ** 53, null].map(
     (maxSize) => [`maxSize ${String(maxSize)}`, { maxSize }] as const,
   ),
-  ...(['claimWaitMs', 'leaseMs', 'maxActiveBodies', 'memoryBudget', 'segmentBytes', 'segmentMs'] as const).flatMap(
-    (name) => [
-      [`${name} -1`, { [name]: -1 }] as const,
-      [`${name} 0.5`, { [name]: 0.5 }] as const,
-      [`${name} NaN`, { [name]: Number.NaN }] as const,
-      [`${name} '1'`, { [name]: '1' }] as const,
-    ],
-  ),
+  ...NUMBERS.flatMap((name) => [
+    [`${name} -1`, { [name]: -1 }] as const,
+    [`${name} 0.5`, { [name]: 0.5 }] as const,
+    [`${name} NaN`, { [name]: Number.NaN }] as const,
+    [`${name} '1'`, { [name]: '1' }] as const,
+  ]),
   ['leaseMs 0', { leaseMs: 0 }],
   ['maxActiveBodies 0', { maxActiveBodies: 0 }],
+  ['stallTimeoutMs Infinity', { stallTimeoutMs: Number.POSITIVE_INFINITY }],
+  ['minBytesPerSecond 0', { minBytesPerSecond: 0 }],
   ['segmentBytes 0', { segmentBytes: 0 }],
   ['another durability', { durability: 'always' }],
   ['maxChunkSize 0', { maxChunkSize: 0 }],
@@ -86,6 +97,8 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     memoryBudget: 64 * 1024 * 1024,
     segmentBytes: 16 * 1024 * 1024,
     segmentMs: 1000,
+    stallTimeoutMs: 60_000,
+    minBytesPerSecond: 1,
     logger: console,
     onError: expect.any(Function),
     now: Date.now,

@@ -154,6 +154,38 @@ export class Source implements AsyncIterable<Uint8Array>, AsyncIterator<Uint8Arr
   }
 }
 
+/** What an adapter makes of a request's body: it can be told to end, and yields then what it has gathered. */
+export class AdapterSource extends Source {
+  readonly gathers: number
+  readonly gathered: string[] = []
+  received = 0
+  whole = false
+  stops = 0
+
+  constructor(gathers = 0) {
+    super()
+    this.gathers = gathers
+  }
+
+  override push(...chunks: Array<string | Uint8Array>): this {
+    for (const chunk of chunks) this.received += chunk.length
+    return super.push(...chunks)
+  }
+
+  /** Gathers bytes, as an adapter does until the body is whole. */
+  gather(chunk: string): void {
+    this.received += chunk.length
+    this.gathered.push(chunk)
+  }
+
+  streamInstead(): void {}
+
+  stop(): void {
+    this.stops++
+    super.push(...this.gathered).end()
+  }
+}
+
 /** What a test puts between a stage and its caller. */
 export interface StageHooks {
   write?(chunks: readonly Uint8Array[], write: () => Promise<void>): Promise<void>

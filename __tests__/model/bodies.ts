@@ -39,6 +39,8 @@ async function* piecesOf(
 /** As adapters have it: the first pull gathers all, and gives what there is when it is told to stop. */
 class GatheredBody implements AdapterBody, AsyncIterator<Uint8Array> {
   gathers: number
+  received = 0
+  readonly whole = false
   readonly #pieces: AsyncGenerator<Uint8Array>
   #gathered: Uint8Array[] = []
   #stop: (() => void) | undefined
@@ -89,6 +91,7 @@ class GatheredBody implements AdapterBody, AsyncIterator<Uint8Array> {
     try {
       for await (const piece of this.#pieces) {
         if (stopped) return
+        this.received += piece.length
         this.#gathered.push(piece)
       }
     } catch (error) {

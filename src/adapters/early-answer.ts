@@ -40,12 +40,14 @@ function linger(req: IncomingMessage): void {
     if (left <= 0) req.pause()
   })
   req.resume()
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-  socket.once('close', () => clearTimeout(timer))
+  // Called by Node once the answer is written. Not before: requests that came before this one on the connection may
+  // still wait for theirs.
   socket.destroySoon = () => {
     socket.destroySoon = destroySoon
-    if (req.complete) socket.destroySoon()
-    else socket.end()
+    if (req.complete) return socket.destroySoon()
+    socket.end()
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+    socket.once('close', () => clearTimeout(timer))
+    req.once('end', () => socket.destroySoon())
   }
-  req.once('end', () => socket.destroySoon())
 }

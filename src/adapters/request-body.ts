@@ -38,6 +38,7 @@ const DONE: Result = { done: true, value: undefined }
 
 class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> {
   gathers: number
+  received = 0
   readonly #req: AdapterRequest
   readonly #queue: Uint8Array[] = []
   #pull: { resolve(result: Result): void; reject(error: unknown): void } | undefined
@@ -50,6 +51,10 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.gathers = gathers
   }
 
+  get whole(): boolean {
+    return this.#req.complete
+  }
+
   [Symbol.asyncIterator](): AsyncIterator<Uint8Array, undefined> {
     return this
   }
@@ -59,6 +64,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     if (this.gathers === 0 || !req.complete || req.readableLength !== this.gathers) return undefined
     if (this.#started || this.#ended || this.#isConsumed || req.destroyed) return undefined
     this.#ended = true
+    this.received = this.gathers
     return req.read() as Uint8Array
   }
 
@@ -115,6 +121,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   }
 
   readonly #onData = (chunk: Uint8Array): void => {
+    this.received += chunk.length
     if (this.gathers > 0 || this.#pull === undefined) {
       this.#queue.push(chunk)
       if (this.gathers === 0) this.#req.pause()

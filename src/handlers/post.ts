@@ -70,7 +70,7 @@ async function storeFirstChunk(core: Core, request: TusRequest, id: string, chun
   } catch (error) {
     // The client is told of a failure and not of the URL, so nobody could go on with what would be left behind.
     const { code } = toTusError(error)
-    if (code !== 'ERR_BODY_INTERRUPTED' && code !== 'ERR_STOPPED') {
+    if (code !== 'ERR_BODY_INTERRUPTED' && code !== 'ERR_STOPPED' && code !== 'ERR_TOO_SLOW') {
       await removeUpload(core, id, { request: hookRequest(request) }).catch(() => {})
     }
     throw error

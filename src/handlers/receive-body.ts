@@ -2,6 +2,7 @@
 
 import type { MemoryBudget, Turn, Turns } from '../admission.js'
 import type { Claim } from '../claims/held-claim.js'
+import type { Pace, PacedBody } from '../pace.js'
 import { type AdapterBody, isAdapterBody, type RequestBody } from '../request.js'
 import type { Stage } from '../storage/storage.js'
 
@@ -16,6 +17,7 @@ const BYTES_PER_TURN = 4 * WRITE_BYTES
 export interface Intake {
   readonly turns: Turns
   readonly budget: MemoryBudget
+  readonly pace: Pace
   /** A long body is committed after so many bytes. */
   readonly segmentBytes: number
   /** … and after so many milliseconds, so that a slow one loses little when the process is killed. */
@@ -40,10 +42,10 @@ export interface Reception {
 }
 
 /**
- * How a body came to its end: `complete`; `stopped`: somebody took over; `interrupted`: the connection broke;
- * `too-long`; `failed`: the storage did not take it.
+ * How a body came to its end: `complete`; `stopped`: somebody took over; `too-slow`; `interrupted`: the connection
+ * broke; `too-long`; `failed`: the storage did not take it.
  */
-export type Ending = 'complete' | 'stopped' | 'interrupted' | 'too-long' | 'failed'
+export type Ending = 'complete' | 'stopped' | 'too-slow' | 'interrupted' | 'too-long' | 'failed'
 
 /** What became of a body. */
 export interface Received {
@@ -71,7 +73,8 @@ class StorageFailure {
   }
 }
 
-class Receiver {
+class Receiver implements PacedBody {
+  waiting = false
   readonly #intake: Intake
   readonly #reception: Reception
   readonly #start: number
@@ -87,7 +90,8 @@ class Receiver {
   #turnBytes = 0
   #wakePull: ((pulled: typeof STOPPED) => void) | undefined
   #wakeTurn: (() => void) | undefined
-  #stopped = false
+  /** Why the body is not read on, from the moment at which somebody said so. */
+  #stopped: 'stopped' | 'too-slow' | undefined
   #dropRest = false
 
   constructor(intake: Intake, reception: Reception) {
@@ -99,19 +103,26 @@ class Receiver {
     this.#committedAtMs = intake.now()
   }
 
+  get received(): number {
+    const { body, claim } = this.#reception
+    return !(body instanceof Uint8Array) && isAdapterBody(body) ? body.received : claim.position - this.#start
+  }
+
   async run(): Promise<Received> {
     const { claim, body } = this.#reception
     try {
-      if (claim.stopped) return this.#result('stopped')
+      if (claim.stopped && !this.#isWhole()) return this.#result('stopped')
       const whole = body instanceof Uint8Array ? body : isAdapterBody(body) ? body.takeWhole?.() : undefined
       if (whole !== undefined) return await this.#take(whole)
-      claim.onStop = (keep) => this.#stop(keep)
+      claim.onStop = (keep) => this.#stop('stopped', keep)
+      this.#intake.pace.join(this)
       return await this.#readAll(body as AsyncIterable<Uint8Array>)
     } catch (error) {
       if (error instanceof StorageFailure) return this.#result('failed', error.cause)
       return await this.#endEarly('interrupted', error)
     } finally {
       claim.onStop = undefined
+      this.#intake.pace.leave(this)
       await this.#writing?.catch(() => {})
       this.#intake.budget.give(this.#reserved)
       if (this.#turn !== undefined) this.#intake.turns.give(this.#turn)
@@ -135,10 +146,10 @@ class Receiver {
         more = false
         const pulled = await this.#pull(iterator)
         more = pulled !== END
-        if (pulled === STOPPED || this.#dropRest) return await this.#endEarly('stopped')
+        if (pulled === STOPPED || this.#dropRest) return await this.#endEarly(this.#stopped ?? 'stopped')
         if (pulled === END) {
           // Whoever asks from here on comes too late: the body is whole.
-          const ending = this.#stopped ? 'stopped' : 'complete'
+          const ending = this.#stopped ?? 'complete'
           await this.#flush()
           return this.#result(ending)
         }
@@ -271,20 +282,38 @@ class Receiver {
     if (this.#stopped && (this.#dropRest || !isAdapterBody(body))) return Promise.resolve(STOPPED)
     return new Promise((resolve, reject) => {
       this.#wakePull = resolve
-      iterator.next().then((result) => resolve(result.done ? END : result.value), reject)
+      this.waiting = true
+      iterator.next().then((result) => {
+        this.waiting = false
+        resolve(result.done ? END : result.value)
+      }, reject)
     })
   }
 
-  #stop(keep: boolean): void {
-    const { body, claim, stated } = this.#reception
-    // Of a body off a socket nothing is missing then but the word that it is over.
-    if (isAdapterBody(body) && claim.position - this.#start === stated) return
-    this.#stopped = true
+  cut(): void {
+    this.#stop('too-slow', true)
+  }
+
+  #stop(why: 'stopped' | 'too-slow', keep: boolean): void {
+    const { body } = this.#reception
+    if (this.#isWhole()) return
+    this.#stopped ??= why
     this.#dropRest = !keep
     // An adapter's body yields what it has gathered before it ends; any other one is left where it is.
     if (keep && !(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()
     else this.#wakePull?.(STOPPED)
     this.#wakeTurn?.()
+  }
+
+  /**
+   * Whether nothing more of the body is waited for. Then it ends by itself: whoever asks its holder to let go may be the
+   * next request on the same connection, which would be destroyed with it.
+   */
+  #isWhole(): boolean {
+    const { body, claim, stated } = this.#reception
+    if (body instanceof Uint8Array) return true
+    // Of a body off a socket nothing is missing after its last byte but the word that it is over.
+    return isAdapterBody(body) && (body.whole || claim.position - this.#start === stated)
   }
 
   /** Keeps what arrived before the end came. */

@@ -45,7 +45,7 @@ export function storedHeaders({ offset, expiresAtMs }: Pick<Stored, 'offset' | '
  * Receives a chunk under a claim, commits it, and gives the claim back.
  * @returns the new offset, and the new time of expiry
  * @throws TusError with `Upload-Offset` if not all was stored: `ERR_BODY_TOO_LONG`, `ERR_BODY_INTERRUPTED`,
- * `ERR_STOPPED`, `ERR_CHECKSUM_MISMATCH`, `ERR_DISK_FULL`, …; what `onChunkReceived` throws, after the upload was removed
+ * `ERR_STOPPED`, `ERR_TOO_SLOW`, `ERR_CHECKSUM_MISMATCH`, `ERR_DISK_FULL`, …; what `onChunkReceived` throws, after the upload was removed
  */
 export async function storeBody(core: Core, request: TusRequest, claim: Claim, chunk: Chunk): Promise<Stored> {
   const { storage } = core.options
@@ -187,6 +187,7 @@ function requireOk(result: CommitResult): void {
 
 function failureOf({ ending, cause }: Received): TusError {
   if (ending === 'stopped') return new TusError('ERR_STOPPED')
+  if (ending === 'too-slow') return new TusError('ERR_TOO_SLOW')
   // An adapter says by a TusError that the body was not there to be read.
   if (ending === 'interrupted' && !(cause instanceof TusError)) return new TusError('ERR_BODY_INTERRUPTED', { cause })
   return toTusError(cause)

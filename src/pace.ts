@@ -1,0 +1,93 @@
+// Finds bodies that come too slowly to be worth a connection: one timer for all of them, none for each.
+
+/** How slow a body may be. */
+export interface PaceOptions {
+  /**
+   * A body that brings less than `minBytesPerSecond` on average for so long is cut, in milliseconds: what arrived is
+   * stored, the connection is closed, and the upload is free. Only the time in which the server waits for the client
+   * counts. `0` cuts none.
+   * @default 60000
+   */
+  readonly stallTimeoutMs?: number
+  /**
+   * The least that a body has to bring, in bytes per second, as the average over `stallTimeoutMs`.
+   * @default 1
+   */
+  readonly minBytesPerSecond?: number
+}
+
+/** A body that is being received. */
+export interface PacedBody {
+  /** Whether its next bytes are waited for, and nothing else. */
+  readonly waiting: boolean
+  /** How many of its bytes have arrived. */
+  readonly received: number
+  /** Ends it. Called once. */
+  cut(): void
+}
+
+/** How often a body is looked at in `stallTimeoutMs`. */
+const LOOKS = 6
+/** The longest time that a timer of Node can wait, in milliseconds. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/**
+ * Looks at all bodies from time to time and cuts those that come too slowly. The bodies of fast requests are never
+ * looked at, so they cost nothing but being listed.
+ */
+export class Pace {
+  readonly #everyMs: number
+  readonly #leastBytes: number
+  /** How much had arrived at the last looks at which the body was waited for, the latest last. */
+  readonly #bodies = new Map<PacedBody, number[] | undefined>()
+  #timer: NodeJS.Timeout | undefined
+  /** Whether there was any body since the last look. */
+  #busy = false
+
+  /** @param options - how slow a body may be */
+  constructor({ stallTimeoutMs, minBytesPerSecond }: Required<PaceOptions>) {
+    this.#everyMs = Math.min(stallTimeoutMs / LOOKS, MAX_TIMER_MS)
+    this.#leastBytes = (minBytesPerSecond * stallTimeoutMs) / 1000
+  }
+
+  /** Watches over a body until {@link Pace.leave}. */
+  join(body: PacedBody): void {
+    if (this.#everyMs === 0) return
+    this.#bodies.set(body, undefined)
+    this.#busy = true
+    // It goes on from one request to the next, so that none of them pays for it.
+    this.#timer ??= setInterval(() => this.#look(), this.#everyMs).unref()
+  }
+
+  /** A body is over. */
+  leave(body: PacedBody): void {
+    this.#bodies.delete(body)
+  }
+
+  /** Ends the timer. */
+  close(): void {
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /**
+   * Time is counted in looks, not by the clock: when the process was held up, the bodies in it were, too, and there is
+   * one look at the end of it.
+   */
+  #look(): void {
+    for (const [body, before = []] of this.#bodies) {
+      if (!body.waiting) continue
+      const { received } = body
+      const first = before.length === LOOKS ? before.shift() : undefined
+      if (first !== undefined && received - first < this.#leastBytes) {
+        this.#bodies.delete(body)
+        body.cut()
+        continue
+      }
+      before.push(received)
+      this.#bodies.set(body, before)
+    }
+    if (!this.#busy) this.close()
+    this.#busy = this.#bodies.size > 0
+  }
+}
