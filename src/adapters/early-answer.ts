@@ -11,17 +11,21 @@ const LINGER_BYTES = 512 * 1024
 /** The connection is kept for so long, for the client to read the answer, in milliseconds. */
 const LINGER_MS = 2_000
 
-/** Prepares a connection whose request body is still coming for an answer that is about to be written. */
-export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): void {
-  if (req.httpVersionMajor > 1) return
+/**
+ * Prepares a connection whose request body is still coming for an answer that is about to be written.
+ * @returns whether the connection ends with that answer
+ */
+export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): boolean {
+  if (req.httpVersionMajor > 1) return false
   // A client that waits for 100 Continue sends no body after another answer, or sends it: nobody can know.
   const maySendNone = withholdContinue(req)
   if (!maySendNone && Number(req.headers['content-length']) <= SMALL_REST_BYTES) {
     req.resume()
-    return
+    return false
   }
   res.setHeader('Connection', 'close')
   linger(req)
+  return true
 }
 
 /**
@@ -46,8 +50,16 @@ function linger(req: IncomingMessage): void {
     socket.destroySoon = destroySoon
     if (req.complete) return socket.destroySoon()
     socket.end()
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-    socket.once('close', () => clearTimeout(timer))
+    destroyLater(req)
     req.once('end', () => socket.destroySoon())
   }
+}
+
+/**
+ * Ends a connection some time later, whatever becomes of its answer: a framework may wait for the end of the body before it
+ * writes one.
+ */
+export function destroyLater({ socket }: IncomingMessage): void {
+  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
+  socket.once('close', () => clearTimeout(timer))
 }

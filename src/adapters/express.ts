@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HandleOptions, RequestHeaders } from '../request.js'
 import type { TusServer } from '../server.js'
-import { closeAfterAnswer } from './early-answer.js'
+import { closeAfterAnswer, destroyLater } from './early-answer.js'
 import { warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
@@ -54,7 +54,7 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
       .handleRequest(method, path, req.headers, body, new RequestOptions(req, res, baseUrl))
       .then((response) => {
         if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
-        if (isStillComing(req)) closeAfterAnswer(req, res)
+        if (isStillComing(req) && closeAfterAnswer(req, res)) destroyLater(req)
         next(response.error)
         return undefined
       })
