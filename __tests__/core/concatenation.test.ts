@@ -130,7 +130,13 @@ it('nobody makes an upload of another one’s', async () => {
     return String((await handle('POST', '/files', headers, undefined, { context: { user } })).headers.Location)
   }
   const [anns, bobs] = [await partialOf('ann'), await partialOf('bob')]
-  expect((await final([anns, bobs], {}, { user: 'bob' })).status).toBe(403)
+  for (const paths of [
+    [anns, bobs],
+    [bobs, anns],
+    [bobs, bobs, anns],
+  ]) {
+    expect((await final(paths, {}, { user: 'bob' })).status).toBe(403)
+  }
   expect((await final([bobs], {}, { user: 'bob' })).status).toBe(201)
 })
 

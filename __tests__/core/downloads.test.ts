@@ -40,6 +40,7 @@ it('sends the whole file, without asking for Tus-Resumable', async () => {
       'Content-Length': '43',
       'Content-Type': 'application/octet-stream',
       'X-Content-Type-Options': 'nosniff',
+      'Content-Security-Policy': expect.stringMatching(/default-src 'none'.*sandbox/),
       'Cache-Control': 'private, no-transform',
       ETag: expect.stringMatching(/^"[^"]+"$/),
     },
@@ -136,6 +137,8 @@ it('If-None-Match is answered by 304', async () => {
   for (const tag of [ETag, `W/${ETag}`, `"x", ${ETag}`, '*']) {
     expect(await get({ 'If-None-Match': tag })).toMatchObject({ status: 304, text: '' })
   }
+  // Conditions come before ranges (RFC 9110, 13.2.2).
+  expect((await get({ 'If-None-Match': String(ETag), Range: 'bytes=0-2' })).status).toBe(304)
   expect((await get({ 'If-None-Match': '"x"' })).status).toBe(200)
 })
 
@@ -149,6 +152,7 @@ describe('Content-Disposition', () => {
     ],
     [{ filename: '"; evil="x' }, /^attachment; filename="\\"; evil=\\"x"$/],
     [{ filename: 'a.png', filetype: 'image/png' }, 'inline; filename=a.png'],
+    [{ filename: 'a.png', filetype: 'Image/PNG' }, 'inline; filename=a.png'],
     [{ filename: 'a.svg', filetype: 'image/svg+xml' }, /^attachment/],
     [{ filename: 'a.html', filetype: 'text/html' }, /^attachment/],
     [{ filename: 'a', filetype: 'text/html;x' }, /^attachment/],
