@@ -70,9 +70,14 @@ function descriptors() {
   })
 }
 
-/** The open files of uploads. Those of SQLite are open all the time. */
+/** The open files of uploads. Those of SQLite are open all the time, and folders are read now and then. */
 function openFiles() {
-  return descriptors().filter((target) => target.startsWith(directory) && !target.includes('/uploads.sqlite'))
+  return descriptors().filter(
+    (target) =>
+      target.startsWith(directory) &&
+      !target.includes('/uploads.sqlite') &&
+      !statSync(target, { throwIfNoEntry: false })?.isDirectory(),
+  )
 }
 
 /** How many objects of all kinds there are. That this is an experiment of Node's is no warning about the server. */
