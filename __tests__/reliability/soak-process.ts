@@ -39,7 +39,9 @@ export interface SoakServer {
   readonly died: Promise<never>
   /** All that it wrote on stderr. */
   stderr(): string
-  /** Waits until it is at rest, and measures. */
+  /** Settles when nobody is connected, and all that was asked for is done. */
+  rest(): Promise<unknown>
+  /** Waits until it is at rest, has what is unfinished expire, and measures. */
   measure(): Promise<Measured>
   /** Sends a signal and waits for the end. */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<Ended>
@@ -60,16 +62,18 @@ export async function startSoakServer(directory: string, expiryMs: number): Prom
     throw new Error(`the server ended by itself: ${code ?? signal}\n${stderr}`)
   })
   died.catch(() => {})
-  const message = async <T>(): Promise<T> => (await Promise.race([answer<T>(child), died])) as T
+  const message = async <T>(): Promise<T> => Promise.race([answer<T>(child), died])
+  const ask = <T>(what: 'rest' | 'measure'): Promise<T> => {
+    child.send(what)
+    return message()
+  }
   const { port } = await message<{ port: number }>()
   return {
     port,
     died,
     stderr: () => stderr,
-    measure: () => {
-      child.send('measure')
-      return message()
-    },
+    rest: () => ask('rest'),
+    measure: () => ask('measure'),
     end: (signal) => {
       child.kill(signal)
       return ended

@@ -1,5 +1,6 @@
 // The server of the soak test, which measures itself: Express with the middleware on the default storage.
-// node --expose-gc soak-server.mjs <directory> <milliseconds until expiry> → sends { port }, and answers each message with figures.
+// node --expose-gc soak-server.mjs <directory> <milliseconds until expiry> → sends { port } to its parent, and answers
+// 'rest' and 'measure'.
 import { createHash } from 'node:crypto'
 import { createReadStream, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
@@ -34,6 +35,14 @@ const tus = new TusServer({
     return { headers: { 'X-SHA256': hash.digest('hex') } }
   },
 })
+const handleRequest = tus.handleRequest.bind(tus)
+let running = 0
+tus.handleRequest = async (...request) => {
+  running++
+  const response = await handleRequest(...request)
+  running--
+  return response
+}
 const app = express()
 app.use('/files', tusMiddleware(tus))
 // Connections whose other end is gone without a word must end some time, those that wait or download included.
@@ -61,9 +70,14 @@ function descriptors() {
   })
 }
 
-/** The open files of uploads. Those of SQLite are open all the time. */
+/** The open files of uploads. Those of SQLite are open all the time, and folders are read now and then. */
 function openFiles() {
-  return descriptors().filter((target) => target.startsWith(directory) && !target.includes('/uploads.sqlite'))
+  return descriptors().filter(
+    (target) =>
+      target.startsWith(directory) &&
+      !target.includes('/uploads.sqlite') &&
+      !statSync(target, { throwIfNoEntry: false })?.isDirectory(),
+  )
 }
 
 /** How many objects of all kinds there are. That this is an experiment of Node's is no warning about the server. */
@@ -77,11 +91,12 @@ function countObjects() {
   }
 }
 
-async function noConnections() {
+/** Settles when nobody is connected, and what was asked for by those who left is done, too. */
+async function rest() {
   for (;;) {
     server.closeIdleConnections()
     const open = await new Promise((resolve) => server.getConnections((_, count) => resolve(count)))
-    if (open === 0) return
+    if (open === 0 && running === 0) return
     await wait(20)
   }
 }
@@ -91,9 +106,8 @@ async function noFiles() {
   for (let tries = 0; tries < 250 && openFiles().length > 0; tries++) await wait(20)
 }
 
-/** The figures of the time since the last ones, then those at rest: nobody is connected, and what is unfinished has expired. */
+/** The figures of the time since the last ones, then those at rest, when what is unfinished has expired. */
 async function figures() {
-  delay.disable()
   const loaded = {
     delayP50Ms: delay.percentile(50) / 1e6,
     delayP99Ms: delay.percentile(99) / 1e6,
@@ -101,7 +115,7 @@ async function figures() {
     mostDescriptors: most.descriptors,
     rssMiB: most.rss / MIB,
   }
-  await noConnections()
+  await rest()
   aheadMs += 2 * EXPIRY_MS
   await tus.cleanUp()
   aheadMs += 2 * EXPIRY_MS
@@ -114,7 +128,7 @@ async function figures() {
   }
   const open = descriptors()
   const { rss, heapUsed, external } = process.memoryUsage()
-  const rest = {
+  const atRest = {
     rssAtRestMiB: rss / MIB,
     heapMiB: heapUsed / MIB,
     externalMiB: external / MIB,
@@ -127,10 +141,15 @@ async function figures() {
   most = { descriptors: 0, rss: 0 }
   delay.reset()
   delay.enable()
-  return { ...loaded, ...rest }
+  return { ...loaded, ...atRest }
 }
 
-process.on('message', async () => process.send(await figures()))
+process.on('message', async (what) => {
+  // The load is over.
+  delay.disable()
+  await rest()
+  process.send(what === 'rest' ? {} : await figures())
+})
 process.on('SIGTERM', async () => {
   clearInterval(sampling)
   delay.disable()
