@@ -8,6 +8,7 @@ import { SQLiteStorage, TusServer } from '../../src/index.js'
 import { CHUNK, create, offsetOf, patch, RawConnection } from '../adapters/client.js'
 import { tempFolder } from '../storage/support/temp-folder.js'
 import { idOf, sha256 } from '../support/client-site.js'
+import { Pinned } from './cluster.js'
 import { form, report } from './form.js'
 import { type ProbedServer, startProbed } from './probed-server.js'
 
@@ -71,31 +72,35 @@ async function stopIn(point: (typeof POINTS)[number][0], content: Buffer, chunk:
   return { path, late }
 }
 
-describe.each([
-  ['has gone on', false],
-  ['has completed the upload', true],
-])('when another process %s', (_when, completed) => {
+/** What another process does with the upload before the holder wakes up. */
+const MEANWHILE = ['has begun a chunk', 'has stored a chunk', 'has completed the upload'] as const
+
+describe.each(MEANWHILE)('when another process %s', (meanwhile) => {
   it.each(POINTS)('a process that was stopped %s changes nothing of it', async (point, size, headers) => {
     for (let round = 0; round < ROUNDS; round++) {
       const content = randomBytes(PREFIX + size)
       const { path, late } = await stopIn(point, content, randomBytes(size), headers)
       expect(await offsetOf(other.port, path)).toBe(PREFIX)
-      const middle = completed ? content.length : PREFIX + Math.floor(size / 2)
-      expect((await patch(other.port, path, PREFIX, content.subarray(PREFIX, middle))).status).toBe(204)
-      if (completed) expect(stored(path)).toBe(sha256(content))
+      const middle = meanwhile === 'has completed the upload' ? content.length : PREFIX + Math.floor(size / 2)
+      const part = content.subarray(PREFIX, middle)
+      const successor = await Pinned.open(other.port)
+      if (meanwhile === 'has begun a chunk') await successor.begin(path, PREFIX, size, part)
+      else expect(await successor.patch(path, PREFIX, part)).toBe(204)
 
       holder.child.kill('SIGCONT')
       const answer = await late.answer().catch(() => undefined)
       expect([423, 460, undefined]).toContain(answer?.status)
       late.destroy()
-      expect(await offsetOf(other.port, path)).toBe(middle)
-      if (!completed) {
+      if (meanwhile === 'has begun a chunk') expect(await successor.goOn(content.subarray(middle))).toBe(204)
+      if (meanwhile === 'has stored a chunk') {
+        expect(await offsetOf(other.port, path)).toBe(middle)
         expect((await patch(holder.port, path, middle, content.subarray(middle))).status).toBe(204)
       }
+      successor.destroy()
       expect(stored(path)).toBe(sha256(content))
       for (const server of [holder, other]) expect(await offsetOf(server.port, path)).toBe(content.length)
     }
-    report(`late bytes, stopped ${point}`, { rounds: ROUNDS, completed: String(completed), wrong: 0 })
+    report(`late bytes of a process stopped ${point}`, { when: `another ${meanwhile}`, rounds: ROUNDS, wrong: 0 })
   })
 })
 
@@ -111,7 +116,7 @@ it('a process that was stopped between the last commit and the file\u2019s name 
     expect(stored(path)).toBe(sha256(content))
     expect(await offsetOf(other.port, path)).toBe(content.length)
   }
-  report('late bytes, stopped before renameSync', { rounds: ROUNDS, completed: 'by itself', wrong: 0 })
+  report('late name of a process stopped before renameSync', { rounds: ROUNDS, wrong: 0 })
 })
 
 it('nothing of the late bytes is left after a clean-up', async () => {

@@ -9,7 +9,7 @@ import { create, offsetOf, patch, RawConnection } from '../adapters/client.js'
 import { startUpload } from '../docs/site.js'
 import { tempFolder } from '../storage/support/temp-folder.js'
 import { idOf, sha256 } from '../support/client-site.js'
-import { freePort, startExample } from '../support/example.js'
+import { afterTest, freePort, startExample } from '../support/example.js'
 import { startServer } from '../support/server-process.js'
 import { startCountingProxy } from './counting-proxy.js'
 import { form, report } from './form.js'
@@ -27,6 +27,12 @@ const NEVER_MS = 600_000
 
 function stored(directory: string, path: string): string {
   return sha256(readFileSync(join(directory, idOf(path))))
+}
+
+/** Has a server ended after the test, however that comes out. */
+function endedAfterTest<T extends { end(signal: 'SIGKILL'): Promise<void> }>(server: T): T {
+  afterTest(() => server.end('SIGKILL'))
+  return server
 }
 
 /** Tells a server to end, and waits until it takes no more connections. */
@@ -55,8 +61,8 @@ async function half(port: number, method: string, path: string): Promise<RawConn
 
 it('while running requests end by themselves, new ones get 503, HEAD 423, and other processes what they ask for', async () => {
   const directory = tempFolder()
-  const ending = await startProbed(directory, { closeMs: NEVER_MS })
-  const other = await startProbed(directory)
+  const ending = endedAfterTest(await startProbed(directory, { closeMs: NEVER_MS }))
+  const other = endedAfterTest(await startProbed(directory))
   const contents = [randomBytes(300 * KIB), randomBytes(300 * KIB)] as const
   const part = contents[0].subarray(0, 200 * KIB)
   const [own, wanted] = [
@@ -98,13 +104,12 @@ it('while running requests end by themselves, new ones get 503, HEAD 423, and ot
   expect(await exit).toEqual([0, null])
   expect(stored(directory, own.path)).toBe(sha256(contents[0]))
   expect(await offsetOf(other.port, path)).toBe(0)
-  await other.end('SIGKILL')
 })
 
 it('after timeoutMs bodies are stopped with all that came committed, uploads are free, and the process ends', async () => {
   const directory = tempFolder()
   // Nothing is committed before the end.
-  const ending = await startProbed(directory, { closeMs: 100, segmentMs: NEVER_MS, leaseMs: NEVER_MS })
+  const ending = endedAfterTest(await startProbed(directory, { closeMs: 100, segmentMs: NEVER_MS, leaseMs: NEVER_MS }))
   const uploads: { path: string; content: Buffer; size: number }[] = []
   const connections: RawConnection[] = []
   for (let index = 0; index < STALLED; index++) {
@@ -129,7 +134,7 @@ it('after timeoutMs bodies are stopped with all that came committed, uploads are
     expect(await storage.get(idOf(path))).toMatchObject({ offset: size, holder: undefined })
   }
   await storage.close()
-  const next = await startServer(directory)
+  const next = endedAfterTest(await startServer(directory))
   const port = Number(new URL(next.url).port)
   const times: number[] = []
   for (const { path, content, size } of uploads) {
@@ -139,7 +144,6 @@ it('after timeoutMs bodies are stopped with all that came committed, uploads are
     expect((await patch(port, path, size, content.subarray(size))).status).toBe(204)
     expect(stored(directory, path)).toBe(sha256(content))
   }
-  await next.end('SIGKILL')
   const figures = timesOf(times)
   report('shutdown with stalled bodies', { bodies: STALLED, closeMs: 100, endMs, lostBytes: 0, ...figures })
   expect(figures.quarterMs).toBeLessThan(100)
@@ -150,8 +154,9 @@ it('a client of tus-js-client goes on with each next process from what the one b
   for (let count = 0; count < UPLOADS; count++) {
     const directory = tempFolder()
     const content = randomBytes(SHUTDOWNS * 16 * MIB)
-    let server = await startServer(directory, { closeMs: 0 })
+    let server = endedAfterTest(await startServer(directory, { closeMs: 0 }))
     const proxy = await startCountingProxy(Number(new URL(server.url).port))
+    afterTest(() => proxy.close())
     const endpoint = `http://127.0.0.1:${proxy.port}/files`
     const { upload, end } = startUpload(content, { endpoint, retryDelays: Array(2_000).fill(10) })
     const committed = [0]
@@ -164,7 +169,7 @@ it('a client of tus-js-client goes on with each next process from what the one b
       await storage.close()
       expect(record).toMatchObject({ complete: false, holder: undefined })
       committed.push(record?.offset ?? 0)
-      server = await startServer(directory, { closeMs: 0 })
+      server = endedAfterTest(await startServer(directory, { closeMs: 0 }))
       proxy.redirect(Number(new URL(server.url).port))
     }
     expect(await end).toBeUndefined()
@@ -178,8 +183,6 @@ it('a client of tus-js-client goes on with each next process from what the one b
       rest += offset + sent - (committed[round + 1] ?? 0)
     expect(total).toBeGreaterThanOrEqual(content.length)
     expect(proxy.requests.filter(({ method }) => method === 'POST').length).toBe(1)
-    await proxy.close()
-    await server.end('SIGKILL')
   }
   const shutdowns = UPLOADS * SHUTDOWNS
   report('shutdown under tus-js-client', {
@@ -196,6 +199,7 @@ it('the example does so on SIGTERM, and no byte that it got is sent twice', asyn
   const port = await freePort()
   const first = await startExample('server/express-app.ts', { directory, port })
   const proxy = await startCountingProxy(port)
+  afterTest(() => proxy.close())
   proxy.limit(limit)
   const endpoint = `http://127.0.0.1:${proxy.port}/files`
   const { upload, end } = startUpload(content, { endpoint, retryDelays: Array(2_000).fill(10) })
@@ -215,7 +219,6 @@ it('the example does so on SIGTERM, and no byte that it got is sent twice', asyn
   expect(after).toMatchObject({ offset: limit, sent: content.length - limit })
   expect(more).toEqual([])
   expect(proxy.requests.filter(({ method }) => method === 'POST').length).toBe(1)
-  await proxy.close()
   report('SIGTERM to the example', { endMs, gotBytes: limit, sentTwice: 0 })
 })
 
