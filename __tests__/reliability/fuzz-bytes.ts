@@ -62,8 +62,9 @@ export function messageOf({ base, twists, until }: Step, uploads: readonly Known
   let { bytes } = message
   for (const twist of twists) if (twist.kind === 'bytes') bytes = spliced(bytes, twist)
   const dropped = until < 1
-  const wild = base.kind === 'wild'
-  const plain = !wild && twists.length === 0 && !dropped
+  // A download breaks off when the upload is removed meanwhile.
+  const odd = base.kind === 'wild' || base.kind === 'get'
+  const plain = !odd && twists.length === 0 && !dropped
   const suspect = twists.some((twist) => twist.kind === 'bytes' || twist.kind === 'version') || dropped
   return {
     bytes: dropped ? bytes.subarray(0, Math.floor(bytes.length * until)) : bytes,

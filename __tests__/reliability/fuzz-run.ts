@@ -6,6 +6,9 @@ import type { Conversation } from './fuzz-requests.js'
 /** After so long without an answer, a server hangs. */
 const HANGS_AFTER_MS = 15_000
 
+/** So long a client waits for the answer to a request that may lack something. */
+const PATIENCE_MS = 20
+
 /** What was sent, and what came of it. */
 export interface Tally {
   /** Requests that were sent to their end, or broken off. */
@@ -126,16 +129,21 @@ class Talker {
       this.#note(message, 'broken off')
       return this.#close(connection)
     }
-    connection.socket.end(message.bytes)
+    connection.socket.write(message.bytes)
+    // What waits for more is told that there is none. Not at once: Node drops answers that come after that.
+    const giveUp = message.plain ? undefined : setTimeout(() => connection.socket.end(), PATIENCE_MS)
     let answered = false
     try {
       for (;;) {
         await this.#answer(connection, message)
         answered = true
+        connection.socket.end()
       }
     } catch (error) {
       if (error instanceof Unfit) throw error
       await connection.closed
+    } finally {
+      clearTimeout(giveUp)
     }
     this.#close(connection)
     if (!answered) this.#closed(message, isOnly)

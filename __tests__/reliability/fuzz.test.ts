@@ -70,4 +70,4 @@ test(`${REQUESTS} generated requests: no 5xx, no crash, no hang, no file outside
     (name) => !name.startsWith('.resumable-upload'),
   )
   expect(names.filter((name) => !/^[0-9a-f](\/[0-9a-f]{32}-[A-Za-z0-9.]{0,40})?$/.test(name))).toEqual([])
-}, 900_000)
+}, 1_800_000)
