@@ -7,26 +7,37 @@ import { createInterface } from 'node:readline'
 /** A running `upload-server.mjs`. */
 export interface ServerProcess {
   readonly child: ChildProcess
+  readonly pid: number
   readonly url: string
   /** Sends a signal and waits for the process to end. */
   end(signal: 'SIGKILL' | 'SIGTERM'): Promise<void>
 }
 
-/** Starts one. */
-export async function startServer(directory: string, options: object = {}, port = 0): Promise<ServerProcess> {
+/**
+ * Starts one.
+ * @param under - the command that runs it, with its arguments: strace, say
+ */
+export async function startServer(
+  directory: string,
+  options: object = {},
+  port = 0,
+  under: readonly string[] = [],
+): Promise<ServerProcess> {
   const script = join(__dirname, 'upload-server.mjs')
-  const child = spawn(process.execPath, [script, directory, String(port), JSON.stringify(options)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const node = [process.execPath, script, directory, String(port), JSON.stringify(options)]
+  const [command = process.execPath, ...args] = [...under, ...node]
+  const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'] })
   const lines = createInterface(child.stdout as NodeJS.ReadableStream)
   const [line] = (await Promise.race([once(lines, 'line'), died(child)])) as [string]
+  const started = JSON.parse(line) as { port: number; pid: number }
   return {
     child,
-    url: `http://127.0.0.1:${(JSON.parse(line) as { port: number }).port}/files`,
+    pid: started.pid,
+    url: `http://127.0.0.1:${started.port}/files`,
     end: async (signal) => {
       if (child.exitCode !== null || child.signalCode !== null) return
       const exited = once(child, 'exit')
-      child.kill(signal)
+      process.kill(started.pid, signal)
       await exited
     },
   }

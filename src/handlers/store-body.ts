@@ -60,7 +60,7 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
     }
   } catch (error) {
     if (verdict.refusal === undefined) throw error
-    await storage.remove(id, claim.fence)
+    await storage.remove(id, claim.fence, undefined, core.options.durability !== 'none')
     await claim.release()
     await hooks.onUploadTerminate?.({ request: hookRequest(request), upload: hookUpload(claim.upload) })
     throw verdict.refusal
