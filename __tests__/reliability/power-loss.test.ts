@@ -11,7 +11,7 @@ import { canMount, smallDisk } from '../storage/support/small-disk.js'
 import { tempFolder } from '../storage/support/temp-folder.js'
 import { ask, sendChunk } from '../support/requests.js'
 import type { ServerProcess } from '../support/server-process.js'
-import { form, report } from './form.js'
+import { form, LONG, report } from './form.js'
 import { type Random, seededRandom } from './random.js'
 import { RecordedDisk, type Survival } from './recorded-disk.js'
 import { readTrace, startTraced, type TraceEvent } from './trace.js'
@@ -19,9 +19,19 @@ import { isPromisedWhole, type Promised, TracedClient, type TracedUpload } from 
 
 const HOUR_MS = 3_600_000
 /** How many moments are tried in which power is lost, besides those right before each answer. */
-const MOMENTS = form(25, 1_000_000)
+const MOMENTS = form(20, 400)
 /** How often chance decides on what survives, at each of them. */
-const DRAWS = form(1, 12)
+const DRAWS = form(1, 4)
+/** So many uploads that a checkpoint comes; in the long form alone. */
+const CHURN = form(0, 1100)
+const FAILING_ROUNDS = form(1, 4)
+const DATABASE = '.resumable-upload/uploads.sqlite'
+
+const SURVIVALS = [
+  ['nothing that was not synced', 'nothing'],
+  ['by chance some of what was not synced, with holes and torn writes,', 'some'],
+  ['everything, as after a kill,', 'all'],
+] as const
 
 jest.setTimeout(form(60_000, 600_000))
 
@@ -37,38 +47,79 @@ interface Recording {
   readonly uploads: readonly TracedUpload[]
 }
 
-/** Uploads everything that there is to one server, and after a restart to two of them. */
-async function record(durability: Durability): Promise<Recording> {
+/** Lets a client upload to servers of one directory, and reads what they did. */
+async function record(
+  durability: Durability,
+  upload: (
+    client: TracedClient,
+    start: (inject?: string) => Promise<ServerProcess>,
+    directory: string,
+  ) => Promise<void>,
+): Promise<Recording> {
   const directory = join(tempFolder(), 'uploads')
   const logs: string[] = []
-  const start = async (): Promise<ServerProcess> => {
-    const log = join(tempFolder(), 'trace')
-    logs.push(log)
-    const server = await startTraced(directory, { durability, segmentBytes: 8192, leaseMs: 1000 }, { log })
-    running.add(server)
-    return server
-  }
   const client = new TracedClient()
-  const first = await start()
-  const { url } = first
-  await Promise.all([
-    client.single(url, 10_000),
-    client.withUpload(url, 5_000),
-    client.inParts(url, 15_000),
-    client.broken(url, 60_000),
-    client.deferred(url, 9_000),
-    client.removed(url, 6_000),
-    client.concatenated(url, 8_000, 'after'),
-    client.concatenated(url, 7_000, 'before'),
-  ])
-  await first.end('SIGTERM')
-  const [second, third] = [await start(), await start()]
-  await client.takenOver(second, third, directory, 40_000)
-  await client.single(third.url, 3_000)
-  await client.concatenated(third.url, 5_000, 'after')
+  await upload(
+    client,
+    async (inject) => {
+      const log = join(tempFolder(), 'trace')
+      logs.push(log)
+      const options = { durability, segmentBytes: 8192, leaseMs: 1000 }
+      const server = await startTraced(directory, options, inject === undefined ? { log } : { log, inject })
+      running.add(server)
+      return server
+    },
+    directory,
+  )
   // No part of the recording: they could not know that this is the end.
-  await Promise.all([second.end('SIGKILL'), third.end('SIGKILL')])
+  for (const server of running) await server.end('SIGKILL')
   return { events: readTrace(logs, directory), uploads: client.uploads }
+}
+
+/** Everything that there is to one server, and after a restart to two of them. */
+function everything(durability: Durability): Promise<Recording> {
+  return record(durability, async (client, start, directory) => {
+    const first = await start()
+    const { url } = first
+    await Promise.all([
+      client.single(url, 10_000),
+      client.withUpload(url, 5_000),
+      client.inParts(url, 15_000),
+      client.broken(url, 60_000),
+      client.deferred(url, 9_000),
+      client.removed(url, 6_000),
+      client.concatenated(url, 8_000, 'after'),
+      client.concatenated(url, 7_000, 'before'),
+    ])
+    await first.end('SIGTERM')
+    const [second, third] = [await start(), await start()]
+    await client.takenOver(second, third, directory, 40_000)
+    await client.single(third.url, 3_000)
+    // So that a checkpoint comes.
+    await client.churn(third.url, CHURN)
+    await client.concatenated(third.url, 5_000, 'after')
+  })
+}
+
+/** A server whose syncs fail time and again, in every one of its threads. */
+function failing(durability: Durability): Promise<Recording> {
+  return record(durability, async (client, start) => {
+    // The first one makes the database, and is left in peace.
+    const first = await start()
+    await client.single(first.url, 1_000)
+    await first.end('SIGTERM')
+    let [uploads, failures] = [0, 0]
+    for (let round = 0; round < FAILING_ROUNDS; round++) {
+      const server = await start('fsync,fdatasync:error=EIO:when=3+3')
+      for (let count = 0; count < 4; count++) {
+        failures += await client.stubborn(server.url, 3_000)
+        uploads++
+      }
+      await server.end('SIGTERM')
+    }
+    report(`syncs that fail under '${durability}'`, { uploads, 'requests answered by 500': failures })
+    expect(failures).toBeGreaterThan(0)
+  })
 }
 
 interface Counts {
@@ -195,39 +246,43 @@ function promisedAt({ events }: Recording, position: number, durability: Durabil
   }
 }
 
-/** Right before each answer, when everything that it promises must be on the disk; and any others. */
-function moments({ events }: Recording, random: Random): readonly number[] {
-  const all = events.map(({ end }) => end)
-  const chosen = new Set(events.filter(({ kind }) => kind === 'answer').map(({ begin }) => begin))
-  if (MOMENTS >= all.length) return [...new Set([...chosen, ...all])].sort((one, other) => one - other)
-  for (let drawn = 0; drawn < MOMENTS; drawn++) chosen.add(random.pick(all))
+/** Right before each answer, when everything that it promises must be on the disk; within checkpoints; and any others. */
+function moments({ events, uploads }: Recording, random: Random): readonly number[] {
+  const ports = new Set(uploads.flatMap(({ promises }) => promises.map(({ port }) => port)))
+  const chosen = new Set<number>()
+  for (const event of events) {
+    if (event.kind === 'answer' && ports.has(event.port)) chosen.add(event.begin)
+    else if (event.kind !== 'answer' && event.path === DATABASE && LONG) chosen.add(event.end)
+  }
+  for (let drawn = 0; drawn < MOMENTS; drawn++) chosen.add(random.pick(events).end)
   return [...chosen].sort((one, other) => one - other)
 }
 
+const RECORDINGS = {
+  'all kinds of uploads': everything,
+  'syncs that fail': failing,
+} as const
+
 describe.each(['completed', 'committed'] as const)("durability '%s'", (durability) => {
-  let recording: Recording
+  describe.each(['all kinds of uploads', 'syncs that fail'] as const)('%s', (name) => {
+    let recording: Recording
 
-  beforeAll(async () => {
-    recording = await record(durability)
-    const { events, uploads } = recording
-    const answers = events.filter(({ kind }) => kind === 'answer')
-    // Every promise is found in the trace again, and there is enough of each kind to lose.
-    for (const { promises } of uploads) {
-      for (const { port } of promises) expect(answers.some((event) => event.kind === 'answer' && event.port === port)).toBe(true)
-    }
-    expect(uploads.filter(isPromisedWhole).length).toBeGreaterThan(10)
-  })
+    beforeAll(async () => {
+      recording = await RECORDINGS[name](durability)
+      const ports = recording.events.map((event) => event.kind === 'answer' && event.port)
+      // Every promise is found in the trace again, and there is enough to lose.
+      for (const { promises } of recording.uploads) for (const { port } of promises) expect(ports).toContain(port)
+      expect(recording.uploads.filter(isPromisedWhole).length).toBeGreaterThan(4)
+    })
 
-  it.each([
-    ['nothing that was not synced survives', 'nothing'],
-    ['by chance some of what was not synced survives, with holes and torn writes', 'some'],
-    ['everything survives', 'all'],
-  ] as const)('%s: finished uploads are whole, unfinished ones are resumed and right', async (_title, survival) => {
-    await lose(recording, durability, survival)
+    it.each(SURVIVALS.slice(0, form(2, 3)))(
+      'power is lost, and %s survives: finished uploads are whole, unfinished ones are resumed and right',
+      (_title, survival) => lose(name, recording, durability, survival),
+    )
   })
 })
 
-async function lose(recording: Recording, durability: Durability, survival: Survival): Promise<void> {
+async function lose(name: string, recording: Recording, durability: Durability, survival: Survival): Promise<void> {
   const counts: Counts = { losses: 0, whole: 0, resumed: 0, unknown: 0, 'bytes sent again': 0 }
   // In memory, where there is one: the servers that are started on what is left need not wait for a real disk.
   const place = canMount ? smallDisk(256 * 1024 * 1024) : tempFolder()
@@ -250,7 +305,7 @@ async function lose(recording: Recording, durability: Durability, survival: Surv
     }
   }
   expect(counts.losses).toBeGreaterThan(0)
-  report(`power lost under '${durability}', ${survival} of the unsynced survives`, {
+  report(`power lost under '${durability}', ${name}, ${survival} of the unsynced survives`, {
     ...counts,
     'events recorded': recording.events.length,
   })

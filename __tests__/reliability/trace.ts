@@ -31,6 +31,9 @@ const CALLS =
   'openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,rename,renameat,renameat2,unlink,unlinkat,mkdir,' +
   'mkdirat,rmdir,fsync,fdatasync,sync_file_range,link,linkat,fallocate,copy_file_range,sendfile'
 
+/** No call may write more at once: strace would leave the rest out. */
+const MOST_BYTES = 2 * 1024 * 1024
+
 /** How to run a server under strace. */
 export interface TraceOptions {
   /** Where strace writes to. */
@@ -48,7 +51,7 @@ export function startTraced(
 ): Promise<ServerProcess> {
   const tamper = inject === undefined ? [] : ['-e', `inject=${inject}`]
   // Times, since logs of several processes are read as one.
-  const how = ['-f', '-ttt', '-yy', '-xx', '-qq', '-s', '1000000', '-e', 'signal=none', '-e', `trace=${CALLS}`]
+  const how = ['-f', '-ttt', '-yy', '-xx', '-qq', '-s', String(MOST_BYTES), '-e', 'signal=none', '-e', `trace=${CALLS}`]
   return startServer(directory, options, port, ['strace', ...how, ...tamper, '-o', log])
 }
 
@@ -113,7 +116,9 @@ interface Text {
 
 const write = ({ text, path, result }: Text): object => {
   const position = Number(/, (\d+)\) += \d+[^=]*$/.exec(text)?.[1])
-  return { kind: 'write', path, position, data: dataIn(text).subarray(0, result) }
+  const data = dataIn(text).subarray(0, result)
+  if (data.length < result) throw new Error(`the trace has not all of a write to ${path}`)
+  return { kind: 'write', path, position, data }
 }
 const rename = ({ path, other }: Text): object | undefined =>
   other === undefined ? undefined : { kind: 'rename', path, to: other }

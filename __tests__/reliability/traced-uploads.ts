@@ -82,6 +82,35 @@ export class TracedClient {
     await this.#patch(url, upload, size / 2, size, { 'Upload-Length': size })
   }
 
+  /**
+   * Three chunks, each sent until it is stored, whatever the disk does.
+   * @returns how many of the requests failed
+   */
+  async stubborn(url: string, size: number): Promise<number> {
+    const upload = await this.#create(url, 'stubborn', size)
+    const target = `${url}/${upload.id}`
+    let failures = 0
+    for (let offset = 0; offset < size; ) {
+      const end = Math.min(size, offset + Math.ceil(size / 3))
+      const headers = { ...CHUNK, 'Upload-Offset': offset, 'Content-Length': end - offset }
+      const { status, port } = await this.#ask('PATCH', target, headers, upload.content.subarray(offset, end))
+      if (status === 204) {
+        upload.promises.push({ port, what: end === size ? 'complete' : { offset: end } })
+        offset = end
+        continue
+      }
+      if (status !== 500 || ++failures > 100) throw new Error(`stubborn: PATCH at ${offset} got ${status}`)
+      const known = await this.#ask('HEAD', target)
+      offset = Number(known.headers['upload-offset'])
+    }
+    return failures
+  }
+
+  /** Uploads of no bytes, which nobody looks at: so many writes of records. */
+  async churn(url: string, count: number): Promise<void> {
+    for (let done = 0; done < count; done++) await this.#ask('POST', url, { 'Upload-Length': 1 })
+  }
+
   /** Removed, finished or not. */
   async removed(url: string, size: number): Promise<void> {
     for (const to of [size, size / 2]) {

@@ -204,7 +204,9 @@ export class CombinedStorage implements Storage {
       if (next.done) more = false
       else await this.#tidy(next.value).catch(note)
     }
-    if (more) this.#listing = listing
+    // Another step may have begun anew meanwhile; then this listing is not needed any more.
+    if (more && this.#listing === undefined) this.#listing = listing
+    else if (more) await listing.return?.()
     return failures.length > 0 ? { more, failures } : { more }
   }
 

@@ -1,13 +1,8 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
-import { close, fsync, open } from 'node:fs'
-import { dirname } from 'node:path'
-import { promisify } from 'node:util'
 import type { NewUpload, Tombstone } from '../../upload.js'
-import { syncFolder } from '../files/folders.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
-import { sharedSync } from '../shared-sync.js'
 import type {
   AssemblyResult,
   ClaimRequest,
@@ -21,13 +16,10 @@ import { Checkpointer } from './checkpointer.js'
 import { CompletionRows } from './completions.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
+import { LogSync } from './log-sync.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
-
-const openAsync = promisify(open)
-const closeAsync = promisify(close)
-const fsyncAsync = promisify(fsync)
 
 const SQL = {
   // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
@@ -89,9 +81,7 @@ export class SQLiteRecords implements Records {
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
   readonly #checkpointer: Checkpointer
-  readonly #walPath: string
-  #walDescriptor: Promise<number> | undefined
-  readonly sync = sharedSync(async () => fsyncAsync(await this.#openWal()))
+  readonly #log: LogSync
 
   /**
    * @param options - the database
@@ -100,7 +90,6 @@ export class SQLiteRecords implements Records {
   constructor({ path, driver, now, boot }: SQLiteRecordsOptions) {
     this.#now = now
     this.#boot = boot
-    this.#walPath = `${path}-wal`
     this.#database = openDatabase(path, driver)
     try {
       prepareDatabase(this.#database)
@@ -108,6 +97,7 @@ export class SQLiteRecords implements Records {
       this.#statements = new Statements(this.#database, SQL, onWrite)
       this.#concatenations = new Concatenations(this.#database, boot, onWrite)
       this.#completions = new CompletionRows(this.#database, { now, boot }, onWrite)
+      this.#log = new LogSync(`${path}-wal`, this.#database)
     } catch (error) {
       this.#database.close()
       throw error
@@ -291,29 +281,14 @@ export class SQLiteRecords implements Records {
     return this.#completions.settle(id, attempt, outcome)
   }
 
+  sync(): Promise<void> {
+    return this.#log.sync()
+  }
+
   async close(): Promise<void> {
     await this.#checkpointer.close()
-    if (this.#walDescriptor) await closeAsync(await this.#walDescriptor)
+    await this.#log.close()
     this.#database.close()
-  }
-
-  /**
-   * A descriptor of the write-ahead log, for syncs alone. It is never one of the database file: closing that would
-   * drop the locks that SQLite holds on it in this process.
-   */
-  #openWal(): Promise<number> {
-    this.#walDescriptor ??= this.#openAndSyncName().catch((error: unknown) => {
-      this.#walDescriptor = undefined
-      throw error
-    })
-    return this.#walDescriptor
-  }
-
-  async #openAndSyncName(): Promise<number> {
-    // Writable, since Windows flushes nothing else.
-    const descriptor = await openAsync(this.#walPath, 'r+')
-    await syncFolder(dirname(this.#walPath))
-    return descriptor
   }
 
   #checkpointHere(): void {
