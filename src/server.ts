@@ -1,7 +1,7 @@
 // TusServer: from a request to an answer.
 
 import { type Core, createCore, TUS_VERSION } from './core.js'
-import { TusError, toTusError } from './errors.js'
+import { TusError, type TusErrorCode, toTusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
 import { download } from './handlers/get.js'
 import { readOffset } from './handlers/head.js'
@@ -203,7 +203,7 @@ export class TusServer<Context = unknown> {
   #errorResponse(thrown: unknown, { method, path, options }: TusRequest): TusResponse {
     const error = toTusError(thrown)
     const { headers, code } = error
-    const internal = error.status >= 500 && code !== 'ERR_CLOSING' && code !== 'ERR_NO_CONCATENATION'
+    const internal = error.status >= 500 && !DELIBERATE.has(code)
     const cause = error.cause ?? error
     if (internal) this.reportError(cause, { method, path, context: options.context })
     // Clients take any other failure of HEAD for the end of the upload and start a new one.
@@ -220,6 +220,9 @@ export class TusServer<Context = unknown> {
     }
   }
 }
+
+/** Refusals with a status of 5xx: nothing went wrong. */
+const DELIBERATE: ReadonlySet<TusErrorCode> = new Set(['ERR_CLOSING', 'ERR_NO_CONCATENATION', 'ERR_LOW_SPACE'])
 
 /** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */
 function quietly(report: () => unknown, onFailure: (failure: unknown) => void = () => {}): void {
