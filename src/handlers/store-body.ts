@@ -192,7 +192,7 @@ function failureOf({ ending, cause }: Received): TusError {
 }
 
 /** The error with the offset that stands, so that the client knows what is stored. */
-function withOffset(error: TusError, committed: number): TusError {
+export function withOffset(error: TusError, committed: number): TusError {
   const headers = { ...error.headers, 'Upload-Offset': String(committed) }
   return new TusError(error.code, {
     message: error.message,

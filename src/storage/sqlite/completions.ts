@@ -5,6 +5,7 @@ import type { CompletionOutcome, CompletionRequest } from '../storage.js'
 import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { Statements } from './statements.js'
+import type { Writes } from './writes.js'
 
 const SQL = {
   // Not while somebody holds the upload: the commit that completed it is not on the disk yet, or it is being removed.
@@ -28,10 +29,10 @@ export class CompletionRows {
   /**
    * @param database - where they are
    * @param time - milliseconds since the epoch, and the present run of the system
-   * @param onWrite - called after each write
+   * @param writes - what goes around its writes
    */
-  constructor(database: Database, { now, boot }: { now: () => number; boot: string }, onWrite: () => void) {
-    this.#statements = new Statements(database, SQL, onWrite)
+  constructor(database: Database, { now, boot }: { now: () => number; boot: string }, writes: Writes) {
+    this.#statements = new Statements(database, SQL, writes)
     this.#now = now
     this.#boot = boot
   }

@@ -1,5 +1,6 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
+import { dirname, join } from 'node:path'
 import type { NewUpload, Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
@@ -17,9 +18,11 @@ import { CompletionRows } from './completions.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { LogSync } from './log-sync.js'
+import { Reserve } from './reserve.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
+import { Writes } from './writes.js'
 
 const SQL = {
   // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
@@ -77,6 +80,7 @@ export class SQLiteRecords implements Records {
   readonly #database: Database
   readonly #now: () => number
   readonly #boot: string
+  readonly #writes: Writes
   readonly #statements: Statements<keyof typeof SQL>
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
@@ -91,18 +95,25 @@ export class SQLiteRecords implements Records {
     this.#now = now
     this.#boot = boot
     this.#database = openDatabase(path, driver)
+    let reserve: Reserve
     try {
       prepareDatabase(this.#database)
-      const onWrite = (): void => this.#checkpointer.wrote()
-      this.#statements = new Statements(this.#database, SQL, onWrite)
-      this.#concatenations = new Concatenations(this.#database, boot, onWrite)
-      this.#completions = new CompletionRows(this.#database, { now, boot }, onWrite)
+      reserve = new Reserve(join(dirname(path), 'reserve'))
+      this.#writes = new Writes(this.#database, reserve, () => this.#checkpointer.wrote())
+      this.#statements = new Statements(this.#database, SQL, this.#writes)
+      this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
+      this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
       this.#log = new LogSync(`${path}-wal`, this.#database)
     } catch (error) {
       this.#database.close()
       throw error
     }
-    this.#checkpointer = new Checkpointer({ path, driver, onFailure: () => this.#checkpointHere() })
+    this.#checkpointer = new Checkpointer({
+      path,
+      driver,
+      onDone: () => reserve.restore(),
+      onFailure: () => this.#checkpointHere(),
+    })
   }
 
   create(upload: NewUpload): CreateResult {
@@ -206,7 +217,7 @@ export class SQLiteRecords implements Records {
       if (row !== undefined) this.#statements.write('keep', id, status, untilMs)
       return row
     }
-    const row = tombstone === undefined ? bury() : this.#statements.transaction(() => buryAndKeep(tombstone))
+    const row = tombstone === undefined ? bury() : this.#writes.transaction(() => buryAndKeep(tombstone))
     return row && uploadOf(row, this.#boot)
   }
 
