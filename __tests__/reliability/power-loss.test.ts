@@ -19,9 +19,9 @@ import { isPromisedWhole, type Promised, TracedClient, type TracedUpload } from 
 
 const HOUR_MS = 3_600_000
 /** How many moments are tried in which power is lost, besides those right before each answer. */
-const MOMENTS = form(20, 400)
+const MOMENTS = form(20, 200)
 /** How often chance decides on what survives, at each of them. */
-const DRAWS = form(1, 4)
+const DRAWS = form(1, 2)
 /** So many uploads that a checkpoint comes; in the long form alone. */
 const CHURN = form(0, 1100)
 const FAILING_ROUNDS = form(1, 4)
