@@ -50,6 +50,7 @@ export const ERRORS = {
   ERR_PROCESSING: { status: 423, message: 'The upload is being processed' },
   ERR_REJECTED: { status: 422, message: 'The upload was rejected' },
   ERR_CLOSING: { status: 503, message: 'The server is shutting down' },
+  ERR_LOW_SPACE: { status: 507, message: 'There is not enough space left for the upload' },
   ERR_DISK_FULL: { status: 507, message: 'There is no space left for the upload' },
   ERR_INTERNAL: { status: 500, message: 'Internal server error' },
 } as const

@@ -57,6 +57,13 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly maxMetadataSize?: number
   /**
+   * How many bytes must stay free where uploads are stored: creation is refused with 507 if the length that is declared
+   * would not leave so much, or, where no length is known yet, if less is free now. What other unfinished uploads still
+   * miss is not counted, so leave room for them. The storage must know how much is free (`SQLiteStorage` does).
+   * @default 0: nothing is refused before the disk is full
+   */
+  readonly minFreeBytes?: number
+  /**
    * The algorithms of the checksum extension. `[]` switches it off.
    * @default sha1, sha256, sha512, md5, crc32
    */
@@ -239,6 +246,7 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     maxSize: maxSize === undefined || typeof maxSize === 'function' ? maxSize : natural('maxSize', maxSize, 0),
     maxChunkSize: natural('maxChunkSize', options.maxChunkSize ?? Number.MAX_SAFE_INTEGER, 1),
     maxMetadataSize: natural('maxMetadataSize', options.maxMetadataSize ?? 8 * KIB, 0),
+    minFreeBytes: resolveMinFreeBytes(options.minFreeBytes, storage),
     checksumAlgorithms: resolveAlgorithms(options.checksumAlgorithms),
     cors: options.cors ?? false,
     downloads: options.downloads ?? false,
@@ -262,6 +270,13 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     onError: options.onError ?? (() => {}),
     now: options.now ?? Date.now,
   }
+}
+
+function resolveMinFreeBytes(minFreeBytes = 0, { freeBytes }: Storage): number {
+  if (minFreeBytes !== 0 && freeBytes === undefined) {
+    throw new TypeError('TusServer: minFreeBytes needs a storage that knows how much is free')
+  }
+  return natural('minFreeBytes', minFreeBytes, 0)
 }
 
 function resolveExpiration(expiration: ExpirationOptions, storage: Storage): ResolvedExpiration {

@@ -2,7 +2,7 @@
 
 import { type Core, createCore, TUS_VERSION } from './core.js'
 import type { Cors } from './cors.js'
-import { TusError, toTusError } from './errors.js'
+import { TusError, type TusErrorCode, toTusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
 import { download } from './handlers/get.js'
 import { readOffset } from './handlers/head.js'
@@ -216,7 +216,7 @@ export class TusServer<Context = unknown> {
   #errorResponse(thrown: unknown, { method, path, options }: TusRequest): TusResponse {
     const error = toTusError(thrown)
     const { headers, code } = error
-    const internal = error.status >= 500 && code !== 'ERR_CLOSING' && code !== 'ERR_NO_CONCATENATION'
+    const internal = error.status >= 500 && !DELIBERATE.has(code)
     const cause = error.cause ?? error
     if (internal) this.reportError(cause, { method, path, context: options.context })
     // Clients take any other failure of HEAD for the end of the upload and start a new one.
@@ -241,6 +241,9 @@ function addCors(headers: Record<string, string>, cors: Record<string, string>):
   Object.assign(headers, cors)
   if (vary !== undefined && cors.Vary !== undefined) headers.Vary = `${vary}, ${cors.Vary}`
 }
+
+/** Refusals with a status of 5xx: nothing went wrong. */
+const DELIBERATE: ReadonlySet<TusErrorCode> = new Set(['ERR_CLOSING', 'ERR_NO_CONCATENATION', 'ERR_LOW_SPACE'])
 
 /** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */
 function quietly(report: () => unknown, onFailure: (failure: unknown) => void = () => {}): void {

@@ -1,10 +1,10 @@
 // Options: what is no option is a TypeError at construction, and not a surprise in the middle of an upload.
 
-import { MemoryStorage, TusServer, type TusServerOptions, tusMiddleware } from '../../src/index.js'
+import { MemoryStorage, type Storage, TusServer, type TusServerOptions, tusMiddleware } from '../../src/index.js'
 import { resolveOptions } from '../../src/options.js'
 import { quietLogger, startServer } from './support.js'
 
-const storage = new MemoryStorage()
+const storage: Storage = Object.assign(new MemoryStorage(), { freeBytes: () => 1000 })
 
 const NUMBERS = [
   'claimWaitMs',
@@ -15,6 +15,7 @@ const NUMBERS = [
   'segmentMs',
   'stallTimeoutMs',
   'minBytesPerSecond',
+  'minFreeBytes',
 ] as const
 
 const WRONG: ReadonlyArray<readonly [string, object]> = [
@@ -67,6 +68,11 @@ test.each(WRONG.filter(([name]) => !name.includes('storage')))(
   },
 )
 
+test('minFreeBytes with a storage that does not know how much is free is a TypeError', () => {
+  expect(() => resolveOptions({ storage: new MemoryStorage(), minFreeBytes: 1 })).toThrow(/minFreeBytes/)
+  expect(resolveOptions({ storage: new MemoryStorage(), minFreeBytes: 0 }).minFreeBytes).toBe(0)
+})
+
 test('no options at all are a TypeError', () => {
   expect(() => new TusServer(undefined as unknown as TusServerOptions)).toThrow(TypeError)
 })
@@ -79,6 +85,7 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     maxSize: undefined,
     maxChunkSize: Number.MAX_SAFE_INTEGER,
     maxMetadataSize: 8192,
+    minFreeBytes: 0,
     checksumAlgorithms: ['sha1', 'sha256', 'sha512', 'md5', 'crc32'],
     completion: 'await',
     concatenation: true,

@@ -34,9 +34,21 @@ describe('offload: what it hosts', () => {
   it('has exactly the capabilities of what it hosts', async () => {
     const capable = odd('capable')
     expect(Object.keys(capable).sort()).toEqual(
-      ['create', 'get', 'openStage', 'remove', 'close', 'claim', 'vacuum', 'segments', 'meetingPoint'].sort(),
+      [
+        'create',
+        'get',
+        'openStage',
+        'remove',
+        'close',
+        'claim',
+        'vacuum',
+        'freeBytes',
+        'segments',
+        'meetingPoint',
+      ].sort(),
     )
     expect(capable.segments).toEqual({ minBytes: 5 * MIB, maxPieces: 10_000 })
+    expect(await capable.freeBytes?.()).toBe(123)
     expect(capable.meetingPoint).toBe('/some/where')
     await capable.close()
   })

@@ -3,12 +3,13 @@
 import { join } from 'node:path'
 import { Batch } from '../../src/storage/sqlite/batch.js'
 import { type Database, openDatabase } from '../../src/storage/sqlite/driver.js'
-import { Transactions } from '../../src/storage/sqlite/transactions.js'
+import { Reserve } from '../../src/storage/sqlite/reserve.js'
+import { Writes } from '../../src/storage/sqlite/writes.js'
 import { tempFolder } from './support/temp-folder.js'
 
 let database: Database
 let other: Database
-let transactions: Transactions
+let writes: Writes
 let batch: Batch
 
 beforeEach(() => {
@@ -16,8 +17,8 @@ beforeEach(() => {
   database = openDatabase(path)
   database.exec('PRAGMA journal_mode = WAL; CREATE TABLE numbers (number INTEGER PRIMARY KEY) STRICT')
   other = openDatabase(path)
-  transactions = new Transactions(database)
-  batch = new Batch(transactions)
+  writes = new Writes(database, new Reserve(join(tempFolder(), 'reserve')), () => {})
+  batch = new Batch(writes)
 })
 
 afterEach(() => {
@@ -60,7 +61,7 @@ it('settles nothing before it is committed', async () => {
 it('a job that fails fails alone, and leaves nothing behind', async () => {
   const first = batch.write(insert(1))
   const failing = batch.write(() =>
-    transactions.write(() => {
+    writes.transaction(() => {
       insert(10)()
       insert(1)()
     }),

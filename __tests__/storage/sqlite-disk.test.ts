@@ -1,11 +1,12 @@
 // What a SQLiteStorage does with a disk that is slow, full, or does things by halves.
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { toTusError } from '../../src/errors.js'
 import { bytes } from '../../src/testing/subject.js'
+import { waitUntil } from '../support/example.js'
 import { openStorage } from './support/open-storage.js'
 import { built, runNode } from './support/run-node.js'
-import { canMount, smallDisk } from './support/small-disk.js'
+import { canMount, growDisk, smallDisk } from './support/small-disk.js'
 import { tempFolder } from './support/temp-folder.js'
 
 const MIB = 1024 * 1024
@@ -84,6 +85,67 @@ describe('SQLiteStorage: what the disk does', () => {
     ])
   })
 
+  it('a durable removal: the record first, and it is forgotten only when the file can not come back', async () => {
+    const { stdout, stderr } = await runNode(
+      script(
+        `const log = []
+         const path = (fd) => fs.readlinkSync('/proc/self/fd/' + fd).split('/').slice(-1)[0]
+         const { fsync } = fs
+         fs.fsync = (fd, done) => { log.push(path(fd)); fsync(fd, done) }
+         fs.promises.unlink = async (file) => { log.push('unlink'); fs.unlinkSync(file) }`,
+        `await stage.write([Buffer.alloc(400000)])
+         await stage.commit({ to: 400000, complete: true, durable: true, release: true })
+         const again = await storage.claim('id', { owner: 'A', ttlMs: 60000 })
+         const folder = require('node:path').basename(storage.directory)
+         log.length = 0
+         await storage.remove('id', again.fence, undefined, true)
+         console.log(log.map((what) => (what === folder ? 'the folder' : what)).join())
+         console.log(fs.existsSync(storage.pathOf(upload)), await storage.get('id'))`,
+      ),
+    )
+    expect({ stdout, stderr }).toEqual({
+      stdout: 'uploads.sqlite-wal,unlink,unlink,the folder\nfalse undefined\n',
+      stderr: '',
+    })
+  })
+
+  it('a sync of the log that fails: what may be lost of it is written again before the next one', async () => {
+    const { stdout, stderr } = await runNode(
+      script(
+        `const log = []
+         let broken = false
+         const path = (fd) => fs.readlinkSync('/proc/self/fd/' + fd).split('/').slice(-1)[0]
+         const { fsync, writeSync } = fs
+         fs.fsync = (fd, done) => {
+           if (!path(fd).endsWith('-wal')) return fsync(fd, done)
+           log.push('sync')
+           if (!broken) return fsync(fd, done)
+           broken = false
+           done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }))
+         }
+         fs.writeSync = (fd, buffer, offset, length, position) => {
+           if (path(fd).endsWith('-wal')) log.push('write ' + (position + length))
+           return writeSync(fd, buffer, offset, length, position)
+         }`,
+        `const size = () => fs.statSync(storage.directory + '/.resumable-upload/uploads.sqlite-wal').size
+         await stage.write([Buffer.alloc(10)])
+         broken = true
+         const failure = await stage.commit({ to: 10, durable: true }).catch((error) => error)
+         await stage.close()
+         const again = await storage.claim('id', { owner: 'B', ttlMs: 60000, dead: 'A' })
+         const next = await storage.openStage('id', again.fence, 0)
+         await next.write([Buffer.alloc(10)])
+         const before = size()
+         console.log(failure.code, await next.commit({ to: 10, durable: true, release: true }))
+         await next.close()
+         const [first, written, second, ...rest] = log
+         const whole = Number(written.slice(6)) > 0 && Number(written.slice(6)) <= before
+         console.log(first, whole, second, rest.length)`,
+      ),
+    )
+    expect({ stdout, stderr }).toEqual({ stdout: 'EIO ok\nsync true sync 0\n', stderr: '' })
+  })
+
   it.each([
     ['the bytes', 'fdatasync', 'parts/id'],
     ['their name', 'fsync', '.resumable-upload/parts'],
@@ -143,7 +205,7 @@ describe('SQLiteStorage: what the disk does', () => {
     expect(await stage.commit({ release: true })).toBe('ok')
     await stage.close()
 
-    // No space for anything any more: claiming is an error, not a claim that nobody knows of.
+    // No space for anything any more: uploads are claimed all the same, in the space that the log has.
     const filler = join(directory, 'filler')
     writeFileSync(filler, '')
     expect(() => {
@@ -152,15 +214,39 @@ describe('SQLiteStorage: what the disk does', () => {
     const claims = async (): Promise<void> => {
       for (let round = 0; round < 2000; round++) await subject.release(id, (await subject.claim(id)).fence)
     }
-    await expect(claims()).rejects.toMatchObject({ message: expect.stringMatching(/full/) })
-    await claims().catch((error: unknown) => expect(toTusError(error).status).toBe(507))
-
-    rmSync(filler)
-    const { fence } = (await subject.get(id)).holder
-      ? await subject.claim(id, 'B', { dead: 'A' })
-      : await subject.claim(id)
-    await subject.storage.release?.(id, fence)
+    await claims()
     expect((await subject.read(id)).length).toBe(stage.position)
+    // What needs more than that is an error; it is no record that nobody knows of.
+    const ids: string[] = []
+    const create = async (): Promise<void> => {
+      for (;;) ids.push((await subject.create({ metadata: 'm'.repeat(3000) })).id)
+    }
+    const refused = await create().catch((error: unknown) => error)
+    expect([toTusError(refused).status, String(refused)]).toEqual([507, expect.stringMatching(/full/)])
+    for (const one of ids) expect(await subject.storage.get(one)).toBeDefined()
+    rmSync(filler)
+    await expect(subject.create()).resolves.toBeDefined()
+  })
+
+  it('the space that is kept for a full disk is taken back once there is some', async () => {
+    if (!canMount) return
+    const { subject, directory } = openStorage(smallDisk(4 * MIB))
+    const reserve = join(directory, '.resumable-upload/reserve')
+    const size = statSync(reserve).size
+    const { id } = await subject.create()
+    const filler = join(directory, 'filler')
+    const claims = async (rounds: number): Promise<void> => {
+      for (let round = 0; round < rounds; round++) await subject.release(id, (await subject.claim(id)).fence)
+    }
+    expect(() => {
+      for (writeFileSync(filler, ''); ; ) writeFileSync(filler, Buffer.alloc(4096), { flag: 'a' })
+    }).toThrow('ENOSPC')
+    await claims(100)
+    expect(existsSync(reserve)).toBe(false)
+    growDisk(directory, 64 * MIB)
+    // With the next checkpoint.
+    await claims(600)
+    await waitUntil(() => existsSync(reserve) && statSync(reserve).size === size)
   })
 
   it('a disk that fills up while pieces are joined is an error; what is committed stays', async () => {

@@ -2,7 +2,9 @@
 import {
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -163,6 +165,21 @@ describe('SQLiteStorage: files', () => {
     await subject.release(id, stage.fence)
     while ((await storage.vacuum(100)).more);
     expect(parts()).toEqual([`${id}.${stage.fence}`])
+  })
+
+  it('tidying up twice at the same time leaves no folder open', async () => {
+    const { part, parts, storage, directory } = openStorage()
+    const openFolders = (): string[] =>
+      readdirSync('/proc/self/fd').filter((descriptor) => {
+        const path = join('/proc/self/fd', descriptor)
+        return existsSync(path) && readlinkSync(path) === join(directory, '.resumable-upload/parts')
+      })
+    for (let index = 0; index < 10; index++) writeFileSync(part(`orphan${index}`), 'x')
+    for (let round = 0; round < 3; round++) await Promise.all([storage.vacuum(1), storage.vacuum(1)])
+    if (process.platform === 'linux') expect(openFolders()).toHaveLength(1)
+    while ((await storage.vacuum(1)).more);
+    expect(parts()).toEqual([])
+    if (process.platform === 'linux') expect(openFolders()).toEqual([])
   })
 
   it('tidying up goes on past what can not be removed, and says why it could not', async () => {

@@ -3,7 +3,7 @@
 import { type ChecksumCheck, checksumOf } from '../checksum.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
-import { TusError } from '../errors.js'
+import { TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
 import { isChunkType } from '../headers/media-type.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
@@ -12,7 +12,7 @@ import { expiryHeader } from './expiry.js'
 import { finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { isExpired, missing } from './missing.js'
-import { type Stored, storeBody, storedHeaders } from './store-body.js'
+import { type Stored, storeBody, storedHeaders, withStored } from './store-body.js'
 
 const EMPTY = new Uint8Array(0)
 
@@ -29,6 +29,18 @@ interface Patch {
  * @throws TusError for everything that the protocol refuses, before any of the body is read
  */
 export async function appendChunk(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
+  try {
+    return await append(core, request, id)
+  } catch (thrown) {
+    const error = toTusError(thrown)
+    if (error.code !== 'ERR_DISK_FULL' || 'Upload-Offset' in error.headers) throw thrown
+    // Records need space, too, so it may have failed where nobody knew the offset. Reading needs none.
+    const upload = await core.options.storage.get(id)
+    throw upload === undefined ? thrown : withStored(error, upload)
+  }
+}
+
+async function append(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
   const { offset, declared } = readPatch(request)
   const patch: Patch = { offset, declared, maxSize: await maxSizeFor(core, request) }
   // Nearly always nobody writes to it, and then claiming it is all the reading that it takes.

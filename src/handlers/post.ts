@@ -11,7 +11,7 @@ import type { Upload } from '../upload.js'
 import { expiryHeader } from './expiry.js'
 import { createFinal, readConcat } from './final.js'
 import { created, finish } from './finish.js'
-import { checkBodyLength, maxSizeFor } from './limits.js'
+import { checkBodyLength, checkSpace, maxSizeFor } from './limits.js'
 import { locationOf } from './location.js'
 import { removeUpload } from './remove-upload.js'
 import { readMetadata, reserve } from './reserve.js'
@@ -35,6 +35,7 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
   if (withBody) checkBodyLength(core, request, { offset: 0, length, maxSize })
   const checksum = withBody ? checksumOf(request, core.options.checksumAlgorithms) : undefined
 
+  await checkSpace(core, length)
   const concat = role && { header: request.headers['upload-concat'] ?? role.kind, partials: undefined }
   const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
   const headers: Record<string, string> = { Location: locationOf(core, request, id), ...expiryHeader(expiresAtMs) }

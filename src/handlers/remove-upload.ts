@@ -28,8 +28,9 @@ export async function removeUpload(core: Core, id: string, removal: Removal): Pr
   if (claim === undefined) return false
   try {
     await removal.before?.(claim.upload)
-    if (!(await storage.remove(id, claim.fence, removal.tombstone, removal.promised && durability !== 'none')))
-      return false
+    // What was promised to be whole must not come back without its bytes, nor its file without a record.
+    const durable = durability !== 'none' && (removal.promised || claim.upload.complete)
+    if (!(await storage.remove(id, claim.fence, removal.tombstone, durable))) return false
     // With the record the claim is gone, too.
     claim.released()
   } finally {

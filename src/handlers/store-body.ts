@@ -61,7 +61,7 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
     }
   } catch (error) {
     if (verdict.refusal === undefined) throw error
-    await storage.remove(id, claim.fence)
+    await storage.remove(id, claim.fence, undefined, core.options.durability !== 'none')
     await claim.release()
     await tellRemoved(core, hookRequest(request), claim.upload)
     throw verdict.refusal
@@ -194,7 +194,7 @@ function failureOf({ ending, cause }: Received): TusError {
 }
 
 /** The error with what stands, so that the client knows how far the upload is. */
-function withStored(error: TusError, stored: Pick<Stored, 'offset' | 'expiresAtMs'>): TusError {
+export function withStored(error: TusError, stored: Pick<Stored, 'offset' | 'expiresAtMs'>): TusError {
   return new TusError(error.code, {
     message: error.message,
     status: error.status,

@@ -101,7 +101,7 @@ export class CombinedStorage implements Storage {
     if (upload === undefined) return false
     // A record that came back without its bytes would be worse than one that was never removed.
     if (durable) await this.#records.sync()
-    await this.#finishRemoval(upload)
+    await this.#finishRemoval(upload, durable)
     return true
   }
 
@@ -199,7 +199,7 @@ export class CombinedStorage implements Storage {
     const failures: unknown[] = []
     const note = (error: unknown): void => void failures.push(error)
     if (this.#listing === undefined) {
-      for (const upload of await this.#records.buried(limit)) await this.#finishRemoval(upload).catch(note)
+      for (const upload of await this.#records.buried(limit)) await this.#finishRemoval(upload, true).catch(note)
     }
     const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
@@ -210,7 +210,9 @@ export class CombinedStorage implements Storage {
       if (next.done) more = false
       else await this.#tidy(next.value).catch(note)
     }
-    if (more) this.#listing = listing
+    // Another step may have begun anew meanwhile; then this listing is not needed any more.
+    if (more && this.#listing === undefined) this.#listing = listing
+    else if (more) await listing.return?.()
     return failures.length > 0 ? { more, failures } : { more }
   }
 
@@ -251,9 +253,10 @@ export class CombinedStorage implements Storage {
     return now && { upload: now, fence: result.fence }
   }
 
-  async #finishRemoval(upload: StoredUpload): Promise<void> {
+  async #finishRemoval(upload: StoredUpload, durable: boolean): Promise<void> {
     await this.#removeBlobs(upload)
-    if (isFile(upload)) await this.#blobs.removePlaced(upload.name)
+    // The record goes last: a file that came back after it would belong to nobody, and stay for ever.
+    if (isFile(upload)) await this.#blobs.removePlaced(upload.name, durable)
     await this.#records.forget(upload)
   }
 

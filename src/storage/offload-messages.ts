@@ -26,6 +26,7 @@ export const MEMBERS = {
   takeCompletion: 'capability',
   renewCompletion: 'capability',
   settleCompletion: 'capability',
+  freeBytes: 'capability',
   pathOf: 'capability',
   segments: 'value',
   meetingPoint: 'value',

@@ -71,6 +71,7 @@ export function offload(
     ...(can('settleCompletion') && {
       settleCompletion: (id, attempt, outcome) => call('settleCompletion', id, attempt, outcome),
     }),
+    ...(can('freeBytes') && { freeBytes: () => call('freeBytes') }),
     ...(can('pathOf') && { pathOf: (upload) => call('pathOf', { name: upload.name }) }),
     ...(segments && { segments }),
     ...(meetingPoint !== undefined && { meetingPoint }),

@@ -195,8 +195,8 @@ export interface Blobs {
   ): AsyncIterable<Uint8Array>
   /** Removes a blob, if it exists. */
   remove(blob: string): Awaitable<void>
-  /** Removes a finished file, if it exists. */
-  removePlaced(name: string): Awaitable<void>
+  /** Removes a finished file, if it exists; settles when that has reached the disk, if it is to be `durable`. */
+  removePlaced(name: string, durable: boolean): Awaitable<void>
   /** The blobs that are not placed yet. */
   list(): AsyncIterable<string>
   close(): Awaitable<void>

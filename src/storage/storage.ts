@@ -193,6 +193,8 @@ export interface Storage {
   renewCompletion?(id: string, attempt: number, ttlMs: number): Awaitable<boolean>
   /** Says how it ended. `false` if the right was lost: then nothing is changed. */
   settleCompletion?(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean>
+  /** How many bytes can be stored still, where the storage knows. */
+  freeBytes?(): Awaitable<number>
   /** The absolute path of an upload's finished file, where there are files. */
   pathOf?(upload: Pick<Upload, 'name'>): Awaitable<string>
 }

@@ -111,6 +111,10 @@ function testCapabilities({ test }: Suite, capabilities: readonly Capability[]):
     )
   })
 
+  test('what it says of free space is a number of bytes', async ({ storage }) => {
+    if (storage.freeBytes !== undefined) assert.ok(Number.isSafeInteger(await storage.freeBytes()))
+  })
+
   test('its restrictions are possible ones', async ({ storage: { segments, meetingPoint } }) => {
     if (segments !== undefined) assert.ok(segments.minBytes >= 1 && segments.maxPieces >= 1)
     if (meetingPoint !== undefined) assert.notEqual(meetingPoint, '')

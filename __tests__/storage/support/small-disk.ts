@@ -12,3 +12,8 @@ export function smallDisk(bytes: number): string {
 
 /** Whether this process may mount one. */
 export const canMount = process.platform === 'linux' && process.getuid?.() === 0
+
+/** Gives a mounted file system room for so many bytes in all. */
+export function growDisk(folder: string, bytes: number): void {
+  execFileSync('mount', ['-o', `remount,size=${bytes}`, folder])
+}

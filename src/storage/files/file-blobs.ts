@@ -179,8 +179,16 @@ export class FileBlobs implements Blobs {
     return removeFile(join(this.#parts, blob))
   }
 
-  removePlaced(name: string): Promise<void> {
-    return removeFile(this.#pathOf(name))
+  async removePlaced(name: string, durable: boolean): Promise<void> {
+    const path = this.#pathOf(name)
+    await removeFile(path)
+    if (!durable) return
+    try {
+      await this.#syncFolder(dirname(path))
+    } catch (error) {
+      // The application may have removed the folder, too.
+      if (!isMissing(error)) throw error
+    }
   }
 
   async *list(): AsyncGenerator<string> {
@@ -205,9 +213,13 @@ async function removeFile(path: string): Promise<void> {
   try {
     await unlink(path)
   } catch (error) {
-    // ENOTDIR: what should be a folder above it is a file, so it is not there either.
-    if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error
+    if (!isMissing(error)) throw error
   }
+}
+
+/** ENOTDIR: what should be a folder above it is a file, so it is not there either. */
+function isMissing(error: unknown): boolean {
+  return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')
 }
 
 function hasCode(error: unknown, code: string): boolean {

@@ -1,7 +1,7 @@
 // Puts what many requests ask of the database at about the same time into one transaction: locking it and writing the log
 // costs more than most statements do.
 
-import type { Transactions } from './transactions.js'
+import type { Writes } from './writes.js'
 
 /** So many at most, so that other processes get at the database, and the event loop at other work. */
 const MOST = 64
@@ -15,14 +15,14 @@ interface Job {
 
 /** Collects jobs until the events at hand are dealt with, and runs them then. */
 export class Batch {
-  readonly #transactions: Transactions
+  readonly #transactions: Writes
   #writes: Job[] = []
   #reads: Job[] = []
   #scheduled = false
 
-  /** @param transactions - those of the connection */
-  constructor(transactions: Transactions) {
-    this.#transactions = transactions
+  /** @param writes - the transactions of the connection */
+  constructor(writes: Writes) {
+    this.#transactions = writes
   }
 
   /** Settles with what `run` returns, once that is committed. */
@@ -49,9 +49,9 @@ export class Batch {
     this.#reads = []
     for (let at = 0; at < writes.length; at += MOST) {
       const jobs = writes.slice(at, at + MOST)
-      runAll(jobs, (action) => this.#transactions.write(action))
+      runAll(jobs, (action) => this.#transactions.transaction(action))
     }
-    if (reads.length > 0) runAll(reads, (action) => this.#transactions.read(action))
+    if (reads.length > 0) runAll(reads, (action) => this.#transactions.reading(action))
   }
 
   #schedule(): void {

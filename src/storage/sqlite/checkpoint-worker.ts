@@ -17,11 +17,18 @@ parentPort?.on('message', (message: 'checkpoint' | 'close') => {
     parentPort?.close()
     return
   }
-  const [row] = passive.all() as { log: number }[]
-  // Under constant load a passive checkpoint never catches up with the writers, and the log would grow for ever.
-  if (row !== undefined && row.log > maxLogPages) {
-    passive.all()
-    restart.all()
+  try {
+    checkpoint()
+  } catch {
+    // A disk that is full or failing: the log stays as it is, and it is tried again after as many writes.
   }
   parentPort?.postMessage('done')
 })
+
+function checkpoint(): void {
+  const [row] = passive.all() as { log: number }[]
+  // Under constant load a passive checkpoint never catches up with the writers, and the log would grow for ever.
+  if (row === undefined || row.log <= maxLogPages) return
+  passive.all()
+  restart.all()
+}

@@ -22,6 +22,8 @@ export interface CheckpointerOptions {
   /** The database file. */
   readonly path: string
   readonly driver: SQLiteDriver | undefined
+  /** Called after each checkpoint. */
+  readonly onDone?: () => void
   /** Called once if the worker fails: the owner must checkpoint by itself from then on. */
   readonly onFailure: () => void
 }
@@ -62,13 +64,14 @@ export class Checkpointer {
   }
 
   #start(): Worker {
-    const { path, driver, onFailure } = this.#options
+    const { path, driver, onDone, onFailure } = this.#options
     const worker = new Worker(join(here, 'storage/sqlite/checkpoint-worker.js'), {
       workerData: { path, driver, maxLogPages: MAX_LOG_PAGES } satisfies CheckpointWorkerData,
       execArgv: [],
     })
     worker.on('message', () => {
       this.#busy = false
+      onDone?.()
     })
     worker.on('error', () => {
       if (this.#over) return

@@ -2,8 +2,10 @@
 
 import type { StoredUpload } from '../parts.js'
 import type { CompletionOutcome, CompletionRequest } from '../storage.js'
+import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
-import { type Connection, Statements } from './statements.js'
+import { Statements } from './statements.js'
+import type { Writes } from './writes.js'
 
 const SQL = {
   // Not while somebody holds the upload: the commit that completed it is not on the disk yet, or it is being removed.
@@ -25,12 +27,12 @@ export class CompletionRows {
   readonly #boot: string
 
   /**
-   * @param connection - where they are
+   * @param database - where they are
    * @param time - milliseconds since the epoch, and the present run of the system
-   * @param onWrite - called after each write
+   * @param writes - what goes around its writes
    */
-  constructor(connection: Connection, { now, boot }: { now: () => number; boot: string }, onWrite: () => void) {
-    this.#statements = new Statements(connection, SQL, onWrite)
+  constructor(database: Database, { now, boot }: { now: () => number; boot: string }, writes: Writes) {
+    this.#statements = new Statements(database, SQL, writes)
     this.#now = now
     this.#boot = boot
   }

@@ -4,8 +4,10 @@ import type { NewUpload } from '../../upload.js'
 import type { Piece, StoredUpload } from '../parts.js'
 import { assembledPieces, isReady } from '../pieces.js'
 import type { AssemblyResult } from '../storage.js'
+import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
-import { type Connection, Statements } from './statements.js'
+import { Statements } from './statements.js'
+import type { Writes } from './writes.js'
 
 /** Follows a final upload that is neither removed nor assembled. */
 const PENDING = 'JOIN uploads final ON final.id = waiting.final AND final.complete = 0 AND final.buried = 0'
@@ -39,15 +41,17 @@ const SQL = {
 /** Concatenations in SQLite. */
 export class Concatenations {
   readonly #statements: Statements<keyof typeof SQL>
+  readonly #writes: Writes
   readonly #boot: string
 
   /**
-   * @param connection - where they are
+   * @param database - where they are
    * @param boot - the present run of the system
-   * @param onWrite - called after each write
+   * @param writes - what goes around its writes
    */
-  constructor(connection: Connection, boot: string, onWrite: () => void) {
-    this.#statements = new Statements(connection, SQL, onWrite)
+  constructor(database: Database, boot: string, writes: Writes) {
+    this.#statements = new Statements(database, SQL, writes)
+    this.#writes = writes
     this.#boot = boot
   }
 
@@ -57,7 +61,7 @@ export class Concatenations {
    */
   create({ id, concat }: NewUpload, create: () => boolean): 'created' | 'exists' | 'no-partial' {
     const partials = concat?.partials ?? []
-    return this.#statements.transaction(() => {
+    return this.#writes.transaction(() => {
       if (this.#partials(partials) === undefined) return 'no-partial'
       if (!create()) return 'exists'
       for (const partial of partials) this.#statements.write('wait', partial, id)
@@ -79,7 +83,7 @@ export class Concatenations {
   }
 
   assemble(id: string, expiresAtMs: number | null, nowMs: number): AssemblyResult {
-    return this.#statements.transaction(() => {
+    return this.#writes.transaction(() => {
       const final = this.#get(id)
       if (final === undefined) return 'gone'
       if (final.complete) return 'ok'
@@ -102,7 +106,7 @@ export class Concatenations {
   }
 
   detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
-    return this.#statements.transaction(() => {
+    return this.#writes.transaction(() => {
       if (!this.#statements.write('detach', JSON.stringify(pieces), id, attempt)) return false
       this.#statements.write('shareNoMore', id)
       return true

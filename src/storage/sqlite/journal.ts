@@ -1,7 +1,9 @@
 // Small finished uploads, kept in the database until their files are on the disk.
 
 import type { Journal, JournalEntry } from '../parts.js'
-import { type Connection, Statements } from './statements.js'
+import type { Database } from './driver.js'
+import { Statements } from './statements.js'
+import type { Writes } from './writes.js'
 
 /** Up to so many bytes cost less in the write-ahead log, whose sync many share, than a sync of their own. */
 const MAX_BYTES = 32 * 1024
@@ -35,16 +37,18 @@ interface Row {
 export class SQLiteJournal implements Journal {
   readonly maxBytes = MAX_BYTES
   readonly #statements: Statements<keyof typeof SQL>
+  readonly #writes: Writes
   readonly #now: () => number
   readonly #boot: string
 
   /**
-   * @param connection - where it is
+   * @param database - where it is
    * @param time - milliseconds since the epoch, and the present run of the system
-   * @param onWrite - called after each write
+   * @param writes - what goes around its writes
    */
-  constructor(connection: Connection, { now, boot }: { now: () => number; boot: string }, onWrite: () => void) {
-    this.#statements = new Statements(connection, SQL, onWrite)
+  constructor(database: Database, { now, boot }: { now: () => number; boot: string }, writes: Writes) {
+    this.#statements = new Statements(database, SQL, writes)
+    this.#writes = writes
     this.#now = now
     this.#boot = boot
   }
@@ -72,7 +76,7 @@ export class SQLiteJournal implements Journal {
   }
 
   drop(numbers: readonly number[]): void {
-    this.#statements.transaction(() => {
+    this.#writes.transaction(() => {
       for (const number of numbers) this.#statements.write('drop', number)
     })
   }
@@ -97,6 +101,6 @@ export class SQLiteJournal implements Journal {
       }
       return rows.length
     }
-    while (!this.isEmpty() && this.#statements.transaction(step) > 0) {}
+    while (!this.isEmpty() && this.#writes.transaction(step) > 0) {}
   }
 }

@@ -1,13 +1,9 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
-import { close, fsync, open } from 'node:fs'
-import { dirname } from 'node:path'
-import { promisify } from 'node:util'
+import { dirname, join } from 'node:path'
 import type { NewUpload, Tombstone } from '../../upload.js'
-import { syncFolder } from '../files/folders.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
-import { sharedSync } from '../shared-sync.js'
 import type {
   AssemblyResult,
   ClaimRequest,
@@ -23,14 +19,12 @@ import { CompletionRows } from './completions.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { SQLiteJournal } from './journal.js'
+import { LogSync } from './log-sync.js'
+import { Reserve } from './reserve.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
-import { Transactions } from './transactions.js'
-
-const openAsync = promisify(open)
-const closeAsync = promisify(close)
-const fsyncAsync = promisify(fsync)
+import { Writes } from './writes.js'
 
 const SQL = {
   // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
@@ -88,16 +82,15 @@ export class SQLiteRecords implements Records {
   readonly #database: Database
   readonly #now: () => number
   readonly #boot: string
+  readonly #writes: Writes
   readonly #statements: Statements<keyof typeof SQL>
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
   readonly #checkpointer: Checkpointer
-  readonly #walPath: string
-  #walDescriptor: Promise<number> | undefined
   readonly journal: SQLiteJournal
   /** Puts several calls into one transaction. */
   readonly batch: Batch
-  readonly sync = sharedSync(async () => fsyncAsync(await this.#openWal()))
+  readonly #log: LogSync
 
   /**
    * @param options - the database
@@ -106,23 +99,28 @@ export class SQLiteRecords implements Records {
   constructor({ path, driver, now, boot }: SQLiteRecordsOptions) {
     this.#now = now
     this.#boot = boot
-    this.#walPath = `${path}-wal`
     this.#database = openDatabase(path, driver)
+    let reserve: Reserve
     try {
       prepareDatabase(this.#database)
-      const onWrite = (): void => this.#checkpointer.wrote()
-      const transactions = new Transactions(this.#database)
-      const connection = { database: this.#database, transactions }
-      this.#statements = new Statements(connection, SQL, onWrite)
-      this.#concatenations = new Concatenations(connection, boot, onWrite)
-      this.#completions = new CompletionRows(connection, { now, boot }, onWrite)
-      this.journal = new SQLiteJournal(connection, { now, boot }, onWrite)
-      this.batch = new Batch(transactions)
+      reserve = new Reserve(join(dirname(path), 'reserve'))
+      this.#writes = new Writes(this.#database, reserve, () => this.#checkpointer.wrote())
+      this.#statements = new Statements(this.#database, SQL, this.#writes)
+      this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
+      this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
+      this.journal = new SQLiteJournal(this.#database, { now, boot }, this.#writes)
+      this.batch = new Batch(this.#writes)
+      this.#log = new LogSync(`${path}-wal`, this.#database)
     } catch (error) {
       this.#database.close()
       throw error
     }
-    this.#checkpointer = new Checkpointer({ path, driver, onFailure: () => this.#checkpointHere() })
+    this.#checkpointer = new Checkpointer({
+      path,
+      driver,
+      onDone: () => reserve.restore(),
+      onFailure: () => this.#checkpointHere(),
+    })
   }
 
   create(upload: NewUpload): CreateResult {
@@ -192,7 +190,7 @@ export class SQLiteRecords implements Records {
   commit(id: string, fence: number, commit: RecordCommit): CommitResult {
     const { journaled } = commit
     if (journaled === undefined) return this.#commit(id, fence, commit)
-    return this.#statements.transaction(() => {
+    return this.#writes.transaction(() => {
       const result = this.#commit(id, fence, commit)
       if (result === 'ok') this.journal.add(id, journaled)
       return result
@@ -236,7 +234,7 @@ export class SQLiteRecords implements Records {
       if (row !== undefined) this.#statements.write('keep', id, status, untilMs)
       return row
     }
-    const row = tombstone === undefined ? bury() : this.#statements.transaction(() => buryAndKeep(tombstone))
+    const row = tombstone === undefined ? bury() : this.#writes.transaction(() => buryAndKeep(tombstone))
     return row && uploadOf(row, this.#boot)
   }
 
@@ -272,7 +270,7 @@ export class SQLiteRecords implements Records {
   }
 
   fallBack({ id, createdAtMs, offset, fence }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
-    return this.#statements.transaction(() => {
+    return this.#writes.transaction(() => {
       this.journal.forget(id)
       return this.#statements.write('fallBack', to, to, JSON.stringify(pieces), id, createdAtMs, offset, fence)
     })
@@ -314,29 +312,14 @@ export class SQLiteRecords implements Records {
     return this.#completions.settle(id, attempt, outcome)
   }
 
+  sync(): Promise<void> {
+    return this.#log.sync()
+  }
+
   async close(): Promise<void> {
     await this.#checkpointer.close()
-    if (this.#walDescriptor) await closeAsync(await this.#walDescriptor)
+    await this.#log.close()
     this.#database.close()
-  }
-
-  /**
-   * A descriptor of the write-ahead log, for syncs alone. It is never one of the database file: closing that would
-   * drop the locks that SQLite holds on it in this process.
-   */
-  #openWal(): Promise<number> {
-    this.#walDescriptor ??= this.#openAndSyncName().catch((error: unknown) => {
-      this.#walDescriptor = undefined
-      throw error
-    })
-    return this.#walDescriptor
-  }
-
-  async #openAndSyncName(): Promise<number> {
-    // Writable, since Windows flushes nothing else.
-    const descriptor = await openAsync(this.#walPath, 'r+')
-    await syncFolder(dirname(this.#walPath))
-    return descriptor
   }
 
   #checkpointHere(): void {

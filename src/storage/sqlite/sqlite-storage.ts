@@ -1,6 +1,7 @@
 // The default storage: records in SQLite, bytes in plain files.
 
 import { existsSync, statSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
 import type { NewUpload, Upload } from '../../upload.js'
 import { bootId } from '../boot-id.js'
@@ -79,6 +80,12 @@ export class SQLiteStorage extends CombinedStorage {
       if (existsSync(this.pathOf(upload)) || this.#isBelowFile(upload.name)) return 'exists'
     }
     return super.create(upload)
+  }
+
+  /** How many bytes the file system of the directory has left for this process. */
+  async freeBytes(): Promise<number> {
+    const { bavail, bsize } = await statfs(this.directory)
+    return bavail * bsize
   }
 
   /** The absolute path of an upload's finished file. There is no file there before the upload is complete. */

@@ -1,0 +1,237 @@
+// What is synced before which answer, as strace sees it; what becomes of a sync that fails; and who waits for a slow one.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type DetailedError, Upload } from 'tus-js-client'
+import { bytes } from '../../src/testing/subject.js'
+import { tempFolder } from '../storage/support/temp-folder.js'
+import { waitUntil } from '../support/example.js'
+import { createUpload, offsetOf, sendChunk } from '../support/requests.js'
+import { type ServerProcess, startServer } from '../support/server-process.js'
+import { form, report } from './form.js'
+import { readTrace, startTraced, type TraceEvent } from './trace.js'
+
+const CONTENT = bytes(3000)
+const WAL = '.resumable-upload/uploads.sqlite-wal'
+const PARTS = '.resumable-upload/parts'
+const SLOW_MS = 300
+
+jest.setTimeout(60_000)
+
+let server: ServerProcess | undefined
+let tampering: ChildProcess | undefined
+
+afterEach(async () => {
+  await heal()
+  await server?.end('SIGKILL')
+  server = undefined
+})
+
+const idOf = (url: string): string => url.slice(url.lastIndexOf('/') + 1)
+
+describe('the order of things', () => {
+  /** What happened between the answers to a POST, a PATCH in the middle, and the PATCH that completes the upload. */
+  async function traced(durability: string): Promise<{ id: string; middle: TraceEvent[]; last: TraceEvent[] }> {
+    const directory = join(tempFolder(), 'uploads')
+    const log = join(tempFolder(), 'trace')
+    server = await startTraced(directory, { durability }, { log })
+    const url = await createUpload(server.url, CONTENT.length)
+    expect((await sendChunk(url, 0, CONTENT.subarray(0, 1000))).status).toBe(204)
+    expect((await sendChunk(url, 1000, CONTENT.subarray(1000))).status).toBe(204)
+    await server.end('SIGKILL')
+    const events = readTrace([log], directory)
+    const [created, first, last] = events.filter(({ kind }) => kind === 'answer').map(({ begin }) => begin)
+    const between = (from = 0, to = 0): TraceEvent[] => events.filter(({ begin }) => begin > from && begin <= to)
+    return { id: idOf(url), middle: between(created, first), last: between(first, last) }
+  }
+
+  const syncs = (events: readonly TraceEvent[]): TraceEvent[] => events.filter(({ kind }) => kind === 'sync')
+
+  /** The one event of a kind and a path. */
+  function find(events: readonly TraceEvent[], kind: TraceEvent['kind'], path?: string): TraceEvent {
+    const found = events.filter((event) => event.kind === kind && (event.kind === 'answer' || event.path === path))
+    if (found.length !== 1) throw new Error(`${kind} of ${path}: ${found.length} instead of one`)
+    return found[0] as TraceEvent
+  }
+
+  /** The writes of records that a sync of the log covers, by what the log got since the one before. */
+  const lastWrite = (events: readonly TraceEvent[], path: string, before: number): TraceEvent =>
+    events.filter((event) => event.kind === 'write' && event.path === path && event.end < before).at(-1) as TraceEvent
+
+  function expectOrder(...events: readonly TraceEvent[]): void {
+    for (const [index, event] of events.entries()) {
+      const next = events[index + 1]
+      if (next !== undefined) expect([event, event.end < next.begin]).toEqual([event, true])
+    }
+  }
+
+  /** Bytes and their name, then the record, then the answer. */
+  function expectCommitted(id: string, events: readonly TraceEvent[]): void {
+    const part = `${PARTS}/${id}`
+    const [bytesSync, nameSync, logSync] = [part, PARTS, WAL].map((path) => find(events, 'sync', path)) as [
+      TraceEvent,
+      TraceEvent,
+      TraceEvent,
+    ]
+    const record = lastWrite(events, WAL, logSync.begin)
+    const answer = find(events, 'answer')
+    expectOrder(lastWrite(events, part, bytesSync.begin), bytesSync, record, logSync, answer)
+    expectOrder(nameSync, record)
+  }
+
+  /** … and the finished name after the record. */
+  function expectCompleted(id: string, events: readonly TraceEvent[]): void {
+    expectCommitted(id, events)
+    const rename = find(events, 'rename', `${PARTS}/${id}`)
+    expectOrder(find(events, 'sync', WAL), rename, find(events, 'sync', ''), find(events, 'answer'))
+  }
+
+  it("'completed': bytes, name and record are synced before the answer that completes an upload, and no other", async () => {
+    const { id, middle, last } = await traced('completed')
+    expect(syncs(middle)).toEqual([])
+    expectCompleted(id, last)
+  })
+
+  it("'committed': bytes, name and record are synced before each answer", async () => {
+    const { id, middle, last } = await traced('committed')
+    expectCommitted(id, middle)
+    expectCompleted(id, last)
+  })
+
+  it("'none': nothing is synced", async () => {
+    const { id, middle, last } = await traced('none')
+    expect(syncs([...middle, ...last])).toEqual([])
+    find(last, 'rename', `${PARTS}/${id}`)
+  })
+})
+
+/** Has strace tamper with the syncs of the running server; with those of one path, if it is given. */
+async function tamper(how: string, path?: string): Promise<void> {
+  const { pid } = server as ServerProcess
+  const where = path === undefined ? [] : ['-P', path]
+  const options = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:${how}`]
+  const strace = spawn('strace', [...options, ...where, '-p', String(pid)], { stdio: 'ignore' })
+  tampering = strace
+  const threads = `/proc/${pid}/task`
+  const traced = `TracerPid:\t${strace.pid}\n`
+  await waitUntil(() =>
+    readdirSync(threads).every((id) => readFileSync(`${threads}/${id}/status`, 'utf8').includes(traced)),
+  )
+}
+
+async function heal(): Promise<void> {
+  if (tampering === undefined) return
+  const exit = once(tampering, 'exit')
+  tampering.kill('SIGINT')
+  await exit
+  tampering = undefined
+}
+
+const [WHERE, DURABILITIES] = [
+  { 'the bytes': (id: string) => `${PARTS}/${id}`, 'their name': () => PARTS, 'the record': () => WAL },
+  ['completed', 'committed'],
+] as const
+const FAILURES = DURABILITIES.flatMap((durability) =>
+  Object.entries(WHERE).map(([what, path]) => [what, durability, path] as const),
+)
+
+describe('a sync that fails', () => {
+  it.each([...FAILURES, ['the finished name', 'completed', () => ''] as const])(
+    "of %s, under '%s': an error, no completed upload, an offset that goes back, and a right file in the end",
+    async (_what, durability, pathOf) => {
+      const directory = join(tempFolder(), 'uploads')
+      server = await startServer(directory, { durability })
+      const url = await createUpload(server.url, CONTENT.length)
+      const file = join(directory, idOf(url))
+      expect((await sendChunk(url, 0, CONTENT.subarray(0, 1000))).status).toBe(204)
+      await tamper('error=EIO', join(directory, pathOf(idOf(url))))
+      const failed = await sendChunk(url, 1000, CONTENT.subarray(1000))
+      expect([failed.status, failed.body]).toEqual([500, 'Internal server error\n'])
+      // What was synced before stands: under 'completed' nothing was.
+      const offset = await offsetOf(url)
+      expect(offset).toBe(durability === 'committed' ? 1000 : 0)
+      expect(existsSync(file)).toBe(false)
+      await heal()
+      expect((await sendChunk(url, offset ?? -1, CONTENT.subarray(offset))).status).toBe(204)
+      expect(readFileSync(file).equals(CONTENT)).toBe(true)
+    },
+  )
+
+  it("under 'committed', in the middle of an upload: an error, and what was synced before stands", async () => {
+    const directory = join(tempFolder(), 'uploads')
+    server = await startServer(directory, { durability: 'committed' })
+    const url = await createUpload(server.url, CONTENT.length)
+    expect((await sendChunk(url, 0, CONTENT.subarray(0, 1000))).status).toBe(204)
+    await tamper('error=EIO')
+    expect((await sendChunk(url, 1000, CONTENT.subarray(1000, 2000))).status).toBe(500)
+    expect(await offsetOf(url)).toBe(1000)
+  })
+
+  it('tus-js-client goes on by itself once the disk works again', async () => {
+    const directory = join(tempFolder(), 'uploads')
+    server = await startServer(directory)
+    await tamper('error=EIO')
+    const failures: number[] = []
+    const url = await new Promise<string | null>((resolve, reject) => {
+      const upload = new Upload(CONTENT, {
+        endpoint: server?.url ?? '',
+        retryDelays: [0, 0, 0, 0, 0],
+        onShouldRetry: (error) => {
+          failures.push((error as DetailedError).originalResponse?.getStatus() ?? 0)
+          void heal()
+          return true
+        },
+        onError: reject,
+        onSuccess: () => resolve(upload.url),
+      })
+      upload.start()
+    })
+    expect(failures[0]).toBe(500)
+    expect(readFileSync(join(directory, idOf(url ?? ''))).equals(CONTENT)).toBe(true)
+  })
+})
+
+it('a slow sync holds up nobody but those who wait for it', async () => {
+  const directory = join(tempFolder(), 'uploads')
+  server = await startServer(directory)
+  const { url } = server
+  const other = await createUpload(url, 1_000_000)
+  await tamper(`delay_exit=${SLOW_MS * 1000}`)
+  const meanwhile: number[] = []
+  const completions: number[] = []
+  let sent = 0
+  for (let round = 0; round < form(4, 30); round++) {
+    const mine = await createUpload(url, CONTENT.length)
+    const from = performance.now()
+    let waiting = true
+    const completing = sendChunk(mine, 0, CONTENT).finally(() => {
+      waiting = false
+      completions.push(performance.now() - from)
+    })
+    while (waiting) {
+      const began = performance.now()
+      if (meanwhile.length % 2 === 0) expect(await offsetOf(other)).toBe(sent)
+      else {
+        expect((await sendChunk(other, sent, CONTENT.subarray(0, 100))).status).toBe(204)
+        sent += 100
+      }
+      if (waiting) meanwhile.push(performance.now() - began)
+    }
+    expect((await completing).status).toBe(204)
+  }
+  const [answer, completion] = [median(meanwhile), median(completions)]
+  report('others while syncs take 300 ms', {
+    'requests answered': meanwhile.length,
+    'median ms': answer.toFixed(1),
+    'worst ms': Math.max(...meanwhile).toFixed(1),
+    'completing PATCH, median ms': completion.toFixed(0),
+  })
+  // Three syncs, one after the other: the bytes, the record, the name.
+  expect(completion).toBeGreaterThan(3 * SLOW_MS)
+  expect(answer).toBeLessThan(SLOW_MS / 3)
+})
+
+function median(values: readonly number[]): number {
+  return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN
+}

@@ -1,0 +1,95 @@
+// Brings the write-ahead log to the disk, through a descriptor of its own.
+
+import { close, fsync, open, readSync, writeSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
+import { syncFolder } from '../files/folders.js'
+import { sharedSync } from '../shared-sync.js'
+import type { Database } from './driver.js'
+
+const openAsync = promisify(open)
+const closeAsync = promisify(close)
+const fsyncAsync = promisify(fsync)
+
+const COPY_BYTES = 1024 * 1024
+
+/** Syncs the write-ahead log of a database that is open. */
+export class LogSync {
+  readonly #path: string
+  readonly #database: Database
+  #descriptor: Promise<number> | undefined
+  /** Whether some of it may not be on the disk although no sync will say so. */
+  #doubtful = false
+  /**
+   * Settles when all that was committed before has reached the disk.
+   * @throws what the system says; then none of it counts as being there
+   */
+  readonly sync = sharedSync(() => this.#sync())
+
+  /**
+   * @param path - the log
+   * @param database - a connection, by which others are kept from writing to the log
+   */
+  constructor(path: string, database: Database) {
+    this.#path = path
+    this.#database = database
+  }
+
+  /** Must come before the database is closed. */
+  async close(): Promise<void> {
+    if (this.#descriptor) await closeAsync(await this.#descriptor)
+  }
+
+  async #sync(): Promise<void> {
+    this.#descriptor ??= this.#open().catch((error: unknown) => {
+      this.#descriptor = undefined
+      throw error
+    })
+    const descriptor = await this.#descriptor
+    if (this.#doubtful) this.#writeAgain(descriptor)
+    try {
+      await fsyncAsync(descriptor)
+    } catch (error) {
+      this.#doubtful = true
+      try {
+        this.#writeAgain(descriptor)
+      } catch {
+        // The next sync tries it again, and fails if it can't.
+      }
+      throw error
+    }
+  }
+
+  /**
+   * A descriptor of the log, for syncs alone. It is never one of the database file: closing that would drop the locks that
+   * SQLite holds on it in this process.
+   */
+  async #open(): Promise<number> {
+    // Writable, since Windows flushes nothing else.
+    const descriptor = await openAsync(this.#path, 'r+')
+    await syncFolder(dirname(this.#path))
+    return descriptor
+  }
+
+  /**
+   * After a sync that failed the system may have dropped what it could not write, and say at the next one that all is well.
+   * The log would have a hole then, and after a power loss nothing behind it would be found. It still has the bytes in
+   * memory, so that they are written once more. Rare, and short: the log has a few megabytes.
+   */
+  #writeAgain(descriptor: number): void {
+    // So that nobody writes to the log meanwhile. It is synchronous, so nothing else gets into this transaction.
+    this.#database.exec('BEGIN IMMEDIATE')
+    try {
+      const buffer = Buffer.allocUnsafeSlow(COPY_BYTES)
+      for (let position = 0; ; ) {
+        const size = readSync(descriptor, buffer, 0, COPY_BYTES, position)
+        if (size === 0) break
+        for (let done = 0; done < size; ) done += writeSync(descriptor, buffer, done, size - done, position + done)
+        position += size
+      }
+      this.#doubtful = false
+    } finally {
+      this.#database.exec('COMMIT')
+    }
+  }
+}
