@@ -83,6 +83,7 @@ function everything(durability: Durability): Promise<Recording> {
     const { url } = first
     await Promise.all([
       client.single(url, 10_000),
+      client.single(url, 50_000),
       client.withUpload(url, 5_000),
       client.inParts(url, 15_000),
       client.broken(url, 60_000),
@@ -112,7 +113,8 @@ function failing(durability: Durability): Promise<Recording> {
     for (let round = 0; round < FAILING_ROUNDS; round++) {
       const server = await start('fsync,fdatasync:error=EIO:when=3+3')
       for (let count = 0; count < 4; count++) {
-        failures += await client.stubborn(server.url, 3_000)
+        // Small ones are synced with their records alone, larger ones with their files and folders.
+        failures += await client.stubborn(server.url, count % 2 === 0 ? 40_000 : 3_000)
         uploads++
       }
       await server.end('SIGTERM')

@@ -96,6 +96,21 @@ describe('after another start of the system', () => {
     expect(readFileSync(empty.file).length).toBe(0)
   })
 
+  it('one that was put together from several pieces is whole, whatever is left of them', async () => {
+    const first = await start()
+    const { id, name } = await first.create({ length: 5000 })
+    await first.append(id, SMALL)
+    const { fence, upload } = await first.claim(id, 'late', { ttlMs: -1 })
+    expect(upload.offset).toBe(3000)
+    await first.append(id, bytes(2000, 2), { complete: true, durable: true })
+    const file = join(directory, name)
+    renameSync(file, join(directory, `.resumable-upload/parts/${id}.${fence + 1}.flat`))
+    truncateSync(join(directory, `.resumable-upload/parts/${id}.${fence + 1}.flat`), 0)
+    const second = await start('two')
+    await second.assertBytes(id, SMALL, bytes(2000, 2))
+    expect(readFileSync(file).length).toBe(5000)
+  })
+
   it('many files are whole', async () => {
     const first = await start()
     const all = await Promise.all(Array.from({ length: 250 }, (_, seed) => finished(first, bytes(100, seed))))

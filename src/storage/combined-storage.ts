@@ -316,8 +316,14 @@ export class CombinedStorage implements Storage {
     const claim = await this.#records.claim(id, { owner: 'vacuum', ttlMs: VACUUM_LEASE_MS })
     if (claim === undefined || !('fence' in claim)) return
     const now = await this.#records.get(id)
-    if (now !== undefined && !now.pieces.some((piece) => piece.blob === blob)) await this.#blobs.remove(blob)
+    if (now !== undefined && !now.pieces.some((piece) => piece.blob === blob)) await this.#removeUnnamed(blob)
     await this.#records.release(id, claim.fence)
+  }
+
+  /** Removes a blob that no record names any more; after a power loss one would again, if that were not on the disk. */
+  async #removeUnnamed(blob: string): Promise<void> {
+    await this.#records.sync()
+    await this.#blobs.remove(blob)
   }
 
   async #placeAgain(upload: StoredUpload): Promise<boolean> {
@@ -336,7 +342,7 @@ export class CombinedStorage implements Storage {
   async #tidyComplete(upload: StoredUpload, blob: string, named: boolean): Promise<void> {
     if (named) return isFile(upload) ? this.#placeLate(upload) : undefined
     // It may be the one that a try under way copies to.
-    if (upload.completion?.settled !== false) await this.#blobs.remove(blob)
+    if (upload.completion?.settled !== false) await this.#removeUnnamed(blob)
   }
 
   async #placeLate(upload: StoredUpload): Promise<void> {

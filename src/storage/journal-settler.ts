@@ -101,23 +101,23 @@ export class JournalSettler {
     const names: string[] = []
     for (const entry of entries) {
       if (this.#closed) return
-      if (entry.upload !== undefined && !(await this.#sync(entry))) continue
+      if (!(await this.#sync(entry))) continue
       done.push(entry.number)
-      if (entry.upload !== undefined) names.push(entry.upload.name)
+      if (entry.file !== undefined) names.push(entry.file.name)
     }
     await Promise.all(names.map((name) => this.#blobs.syncPlaced(name)))
     await this.#journal.drop(done)
   }
 
   /** @returns whether the entry is not needed any more */
-  async #sync({ number, upload, atMs }: JournalEntry): Promise<boolean> {
-    if (upload === undefined) return true
+  async #sync({ number, file, atMs }: JournalEntry): Promise<boolean> {
+    if (file === undefined) return true
     try {
-      return (await this.#blobs.syncFile(upload.name)) || atMs < this.#now() - MOVED_MS
+      return (await this.#blobs.syncFile(file.name)) || atMs < this.#now() - MOVED_MS
     } catch (error) {
       // A file whose sync failed is never trusted to another one.
       const bytes = await this.#journal.bytesOf(number)
-      if (bytes !== undefined) await this.#blobs.restore(upload.id, upload.name, bytes)
+      if (bytes !== undefined) await this.#blobs.restore(file, bytes)
       throw error
     }
   }

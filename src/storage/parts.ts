@@ -55,12 +55,18 @@ export interface RecordCommit {
   readonly journaled?: Uint8Array | undefined
 }
 
+/** The file of an upload in a journal, and the blob that it was before it had its name. */
+export interface JournaledFile {
+  readonly blob: string
+  readonly name: string
+}
+
 /** One small upload in a journal. */
 export interface JournalEntry {
   /** Its number; later ones are larger. */
   readonly number: number
-  /** Its id and the name of its file; `undefined` if it was removed. */
-  readonly upload: { readonly id: string; readonly name: string } | undefined
+  /** Its file; `undefined` if it was removed. */
+  readonly file: JournaledFile | undefined
   /** When it was put there, in milliseconds since the epoch. */
   readonly atMs: number
 }
@@ -181,7 +187,7 @@ export interface Blobs {
   /** Settles when the bytes of a finished file have reached the disk. `false` if there is no such file. */
   syncFile(name: string): Awaitable<boolean>
   /** Makes a finished file of bytes, whatever is there under the names of the blob and of the file. */
-  restore(blob: string, name: string, bytes: Uint8Array): Awaitable<void>
+  restore(file: JournaledFile, bytes: Uint8Array): Awaitable<void>
   /**
    * Reads bytes of a blob, or of a finished file.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again

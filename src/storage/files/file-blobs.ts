@@ -19,7 +19,7 @@ import {
 import { opendir, unlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { promisify } from 'node:util'
-import { type Blobs, type BlobWriter, bytesMissing } from '../parts.js'
+import { type Blobs, type BlobWriter, bytesMissing, type JournaledFile } from '../parts.js'
 import { sharedSync } from '../shared-sync.js'
 import { FileWriter } from './file-writer.js'
 import { makeFolder, syncFolder } from './folders.js'
@@ -126,7 +126,7 @@ export class FileBlobs implements Blobs {
     }
   }
 
-  restore(blob: string, name: string, bytes: Uint8Array): void {
+  restore({ blob, name }: JournaledFile, bytes: Uint8Array): void {
     writeFileSync(join(this.#parts, blob), bytes)
     this.place(blob, name)
   }

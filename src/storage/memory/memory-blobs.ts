@@ -1,6 +1,6 @@
 // Bytes in memory.
 
-import { type Blobs, type BlobWriter, bytesMissing } from '../parts.js'
+import { type Blobs, type BlobWriter, bytesMissing, type JournaledFile } from '../parts.js'
 
 /** Keeps bytes in memory. */
 export class MemoryBlobs implements Blobs {
@@ -41,7 +41,7 @@ export class MemoryBlobs implements Blobs {
     return this.#placed.has(name)
   }
 
-  restore(blob: string, name: string, bytes: Uint8Array): void {
+  restore({ blob, name }: JournaledFile, bytes: Uint8Array): void {
     this.open(blob, 0).write([bytes])
     this.place(blob, name)
   }

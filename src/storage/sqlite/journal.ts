@@ -1,6 +1,7 @@
 // Small finished uploads, kept in the database until their files are on the disk.
 
-import type { Journal, JournalEntry } from '../parts.js'
+import type { Journal, JournalEntry, JournaledFile, Piece } from '../parts.js'
+import { firstPieces } from '../pieces.js'
 import type { Database } from './driver.js'
 import { Statements } from './statements.js'
 import type { Writes } from './writes.js'
@@ -17,12 +18,12 @@ const SQL = {
   add: `INSERT INTO journal (id, created_at, bytes, added_at, boot)
     SELECT id, created_at, ?, ?, ? FROM uploads WHERE id = ?`,
   any: 'SELECT 1 FROM journal LIMIT 1',
-  entries: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, added_at FROM journal ${UPLOAD}
+  entries: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, pieces, added_at FROM journal ${UPLOAD}
     WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
   bytes: 'SELECT bytes FROM journal WHERE number = ?',
   drop: 'DELETE FROM journal WHERE number = ?',
   forget: 'DELETE FROM journal WHERE id = ?',
-  lost: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, bytes FROM journal ${UPLOAD}
+  lost: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, pieces, bytes FROM journal ${UPLOAD}
     WHERE journal.boot <> ? ORDER BY number LIMIT ?`,
   recovered: 'UPDATE journal SET boot = ? WHERE number = ?',
 } as const
@@ -31,6 +32,7 @@ interface Row {
   readonly number: number
   readonly id: string | null
   readonly name: string
+  readonly pieces: string | null
 }
 
 /** The journal in SQLite. */
@@ -64,11 +66,7 @@ export class SQLiteJournal implements Journal {
 
   entries(beyond: number, beforeMs: number, limit: number): readonly JournalEntry[] {
     const rows = this.#statements.all<Row & { readonly added_at: number }>('entries', beyond, beforeMs, limit)
-    return rows.map(({ number, id, name, added_at }) => ({
-      number,
-      upload: id === null ? undefined : { id, name },
-      atMs: added_at,
-    }))
+    return rows.map((row) => ({ number: row.number, file: fileOf(row), atMs: row.added_at }))
   }
 
   bytesOf(number: number): Uint8Array | undefined {
@@ -91,16 +89,23 @@ export class SQLiteJournal implements Journal {
    * same time.
    * @param restore - makes one; must not be asynchronous
    */
-  recover(restore: (id: string, name: string, bytes: Uint8Array) => void): void {
+  recover(restore: (file: JournaledFile, bytes: Uint8Array) => void): void {
     const step = (): number => {
       const rows = this.#statements.all<Row & { readonly bytes: Uint8Array }>('lost', this.#boot, RECOVERED_AT_ONCE)
-      for (const { number, id, name, bytes } of rows) {
-        if (id !== null) restore(id, name, bytes)
+      for (const row of rows) {
+        const file = fileOf(row)
+        if (file !== undefined) restore(file, row.bytes)
         // It stays until its file has reached the disk.
-        this.#statements.write('recovered', this.#boot, number)
+        this.#statements.write('recovered', this.#boot, row.number)
       }
       return rows.length
     }
     while (!this.isEmpty() && this.#writes.transaction(step) > 0) {}
   }
+}
+
+function fileOf({ id, name, pieces }: Row): JournaledFile | undefined {
+  if (id === null) return undefined
+  const [piece] = pieces === null ? firstPieces(id) : (JSON.parse(pieces) as readonly Piece[])
+  return piece && { blob: piece.blob, name }
 }

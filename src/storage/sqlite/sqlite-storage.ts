@@ -63,7 +63,7 @@ export class SQLiteStorage extends CombinedStorage {
     const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
     makeFolder(meetingPoint)
     const records = new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot })
-    records.journal.recover((id, name, bytes) => blobs.restore(id, name, bytes))
+    records.journal.recover((file, bytes) => blobs.restore(file, bytes))
     super(new BatchedRecords(records), blobs, now)
     this.directory = root
     this.meetingPoint = meetingPoint
