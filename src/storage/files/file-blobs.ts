@@ -29,6 +29,7 @@ const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 
 const READ_BYTES = 256 * 1024
+const TAKE_BACK_TRIES = 3
 
 /** Where {@link FileBlobs} keeps its files. */
 export interface FileBlobsOptions {
@@ -103,8 +104,15 @@ export class FileBlobs implements Blobs {
     return statSync(join(this.#parts, blob), { throwIfNoEntry: false })?.size ?? 0
   }
 
-  takeBack(name: string, blob: string): void {
+  async takeBack(name: string, blob: string): Promise<void> {
     renameSync(this.#pathOf(name), join(this.#parts, blob))
+    // Before the record says so, or a power loss might leave the bytes where no record looks for them. It comes after a
+    // sync that failed, so another one may fail as well.
+    for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
+      try {
+        return await this.#syncParts()
+      } catch {}
+    }
   }
 
   async syncPlaced(name: string): Promise<void> {
