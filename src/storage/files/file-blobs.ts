@@ -29,7 +29,7 @@ const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 
 const READ_BYTES = 256 * 1024
-const TAKE_BACK_TRIES = 3
+const TAKE_BACK_TRIES = 5
 
 /** Where {@link FileBlobs} keeps its files. */
 export interface FileBlobsOptions {
