@@ -1,6 +1,6 @@
 // How a body gets into the storage: counted, limited, gathered into large writes, committed in segments.
 
-import { MemoryStorage } from '../../src/index.js'
+import { MemoryStorage, type Storage } from '../../src/index.js'
 import {
   type Deferred,
   deferred,
@@ -406,6 +406,22 @@ describe('a storage that fails', () => {
     expect((await patch(path, 0, new Source().push('hello', ' world').end())).status).toBe(507)
     failed = false
     expect((await patch(path, 0, Buffer.from('hello world'))).status).toBe(507)
+  })
+
+  test('records that have no space are answered by 507 with the offset that stands, too', async () => {
+    const memory = new MemoryStorage()
+    let full = false
+    const claim: Storage['claim'] = (...args) => {
+      if (full) throw errorWithCode('SQLITE_FULL')
+      return memory.claim(...args)
+    }
+    const { create, patch } = startServer({ storage: overriding(memory, { claim }) })
+    const path = await create({ 'Upload-Length': '11' })
+    expect((await patch(path, 0, Buffer.from('hello'))).status).toBe(204)
+    full = true
+    const answer = await patch(path, 5, Buffer.from(' world'))
+    expect(answer).toMatchObject({ status: 507, headers: { 'Upload-Offset': '5' } })
+    expect((await patch('/files/unknown', 5, Buffer.from(' world'))).headers).not.toHaveProperty('Upload-Offset')
   })
 
   test('the bytes before a failed write are kept', async () => {

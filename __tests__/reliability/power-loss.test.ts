@@ -136,6 +136,14 @@ interface Counts {
 async function check(directory: string, uploads: readonly TracedUpload[], due: Due, counts: Counts): Promise<void> {
   // Another run of the system, some time later: all leases have run out.
   const now = (): number => Date.now() + HOUR_MS
+  for (const upload of uploads) {
+    // The file has its name before the answer, whether a server is started again or not.
+    if (upload.concat !== undefined || !due(upload).includes('complete')) continue
+    const path = join(directory, upload.id)
+    await titled(upload, () =>
+      assert(existsSync(path) && readFileSync(path).equals(upload.content), 'the file is not there'),
+    )
+  }
   const storage = new SQLiteStorage({ directory, boot: 'another', now })
   const problems: unknown[] = []
   const logger = { warn: () => {}, error: (error: unknown) => void problems.push(error) }
@@ -153,6 +161,8 @@ async function check(directory: string, uploads: readonly TracedUpload[], due: D
     const left = readdirSync(join(directory, '.resumable-upload/parts'))
     for (const blob of left) if (!(await storage.get(blob.split('.')[0] ?? ''))) throw new Error(`${blob} is left`)
     if (problems.length > 0) throw problems[0]
+  } catch (error) {
+    throw new Error((error as Error).message, { cause: problems[0] ?? error })
   } finally {
     server.close()
     await tus.close({ timeoutMs: 0 })
@@ -160,7 +170,7 @@ async function check(directory: string, uploads: readonly TracedUpload[], due: D
 }
 
 /** Says of a failure which upload it was. */
-async function titled({ title, id }: TracedUpload, look: () => Promise<void>): Promise<void> {
+async function titled({ title, id }: TracedUpload, look: () => Promise<void> | void): Promise<void> {
   try {
     await look()
   } catch (error) {

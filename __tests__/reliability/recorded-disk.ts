@@ -31,7 +31,10 @@ interface Folder {
 
 type Node = File | Folder
 
-/** A change of a folder's names. A rename belongs to the folder that the new name is in, and happens wholly or not at all. */
+/**
+ * A change of a folder's names. A rename belongs to the folder that the new name is in; it happens wholly or not at all, so
+ * a sync of either folder brings it to the disk.
+ */
 interface Entry {
   readonly folder: Folder
   readonly name: string
@@ -64,7 +67,8 @@ export class RecordedDisk {
     // Names come and go in order within a folder, as in every journal.
     const cut = new Map<Folder, number>()
     for (const folder of this.#folders()) {
-      const open = folder.entries.findIndex((entry) => !survives(entry))
+      const durable = folder.entries.findLastIndex(({ state }) => state === 'durable')
+      const open = folder.entries.findIndex((entry, index) => index > durable && !survives(entry))
       cut.set(folder, open === -1 ? folder.entries.length : open)
     }
     const names = new Map<Folder, Map<string, Node>>()
@@ -138,7 +142,11 @@ export class RecordedDisk {
     }
     if (node?.kind === 'file') for (const change of node.changes) settle(change, change.event.end)
     // Names are in a journal, which is not given up piece by piece.
-    else if (!failed) for (const entry of node?.entries ?? []) settle(entry, entry.end)
+    else if (!failed) {
+      for (const entry of this.#entries) {
+        if (entry.folder === node || entry.from?.folder === node) settle(entry, entry.end)
+      }
+    }
   }
 
   #name(path: string, node: Node, end: number, from?: Entry['from']): void {

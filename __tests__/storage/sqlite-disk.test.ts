@@ -136,6 +136,8 @@ describe('SQLiteStorage: what the disk does', () => {
          const next = await storage.openStage('id', again.fence, 0)
          await next.write([Buffer.alloc(10)])
          const before = size()
+         // With the first sync of a process the log is written again as well.
+         log.splice(0, 1)
          console.log(failure.code, await next.commit({ to: 10, durable: true, release: true }))
          await next.close()
          const [first, written, second, ...rest] = log

@@ -180,7 +180,7 @@ export interface Blobs {
   size(blob: string): Awaitable<number>
   /** Makes a blob the finished file `name`, at once or not at all. Does nothing if that was done before. */
   place(blob: string, name: string): Awaitable<void>
-  /** Makes a finished file the blob again that it was. */
+  /** Makes a finished file the blob again that it was; settles when that has reached the disk, if it can. */
   takeBack(name: string, blob: string): Awaitable<void>
   /** Settles when all names that `place` gave before have reached the disk. */
   syncPlaced(name: string): Awaitable<void>

@@ -30,6 +30,7 @@ const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 
 const READ_BYTES = 256 * 1024
+const TAKE_BACK_TRIES = 5
 
 /** Syncs one folder for all who wait for that. */
 interface FolderSync {
@@ -110,8 +111,15 @@ export class FileBlobs implements Blobs {
     return statSync(join(this.#parts, blob), { throwIfNoEntry: false })?.size ?? 0
   }
 
-  takeBack(name: string, blob: string): void {
+  async takeBack(name: string, blob: string): Promise<void> {
     renameSync(this.#pathOf(name), join(this.#parts, blob))
+    // Before the record says so, or a power loss might leave the bytes where no record looks for them. It comes after a
+    // sync that failed, so another one may fail as well.
+    for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
+      try {
+        return await this.#syncParts()
+      } catch {}
+    }
   }
 
   async syncFile(name: string): Promise<boolean> {

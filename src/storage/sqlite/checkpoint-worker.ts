@@ -1,7 +1,7 @@
 // The worker behind Checkpointer: checks the write-ahead log in, whenever it is told to.
 
 import { parentPort, workerData } from 'node:worker_threads'
-import type { CheckpointWorkerData } from './checkpointer.js'
+import type { CheckpointOutcome, CheckpointWorkerData } from './checkpointer.js'
 import { openDatabase } from './driver.js'
 
 const { path, driver, maxLogPages } = workerData as CheckpointWorkerData
@@ -19,10 +19,11 @@ parentPort?.on('message', (message: 'checkpoint' | 'close') => {
   }
   try {
     checkpoint()
+    parentPort?.postMessage('done' satisfies CheckpointOutcome)
   } catch {
     // A disk that is full or failing: the log stays as it is, and it is tried again after as many writes.
+    parentPort?.postMessage('failed' satisfies CheckpointOutcome)
   }
-  parentPort?.postMessage('done')
 })
 
 function checkpoint(): void {

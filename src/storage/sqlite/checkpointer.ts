@@ -17,13 +17,16 @@ export interface CheckpointWorkerData {
   readonly maxLogPages: number
 }
 
+/** What the worker says after a checkpoint. */
+export type CheckpointOutcome = 'done' | 'failed'
+
 /** What {@link Checkpointer} needs. */
 export interface CheckpointerOptions {
   /** The database file. */
   readonly path: string
   readonly driver: SQLiteDriver | undefined
   /** Called after each checkpoint. */
-  readonly onDone?: () => void
+  readonly onDone?: (outcome: CheckpointOutcome) => void
   /** Called once if the worker fails: the owner must checkpoint by itself from then on. */
   readonly onFailure: () => void
 }
@@ -69,9 +72,9 @@ export class Checkpointer {
       workerData: { path, driver, maxLogPages: MAX_LOG_PAGES } satisfies CheckpointWorkerData,
       execArgv: [],
     })
-    worker.on('message', () => {
+    worker.on('message', (outcome: CheckpointOutcome) => {
       this.#busy = false
-      onDone?.()
+      onDone?.(outcome)
     })
     worker.on('error', () => {
       if (this.#over) return

@@ -18,8 +18,11 @@ export class LogSync {
   readonly #path: string
   readonly #database: Database
   #descriptor: Promise<number> | undefined
-  /** Whether some of it may not be on the disk although no sync will say so. */
-  #doubtful = false
+  /**
+   * Whether some of it may not be on the disk although no sync will say so. At first nobody knows what became of the syncs
+   * of processes before this one.
+   */
+  #doubtful = true
   /**
    * Settles when all that was committed before has reached the disk.
    * @throws what the system says; then none of it counts as being there
@@ -33,6 +36,11 @@ export class LogSync {
   constructor(path: string, database: Database) {
     this.#path = path
     this.#database = database
+  }
+
+  /** Says that a sync of the log failed elsewhere: SQLite's own, in a checkpoint. */
+  doubt(): void {
+    this.#doubtful = true
   }
 
   /** Must come before the database is closed. */

@@ -50,7 +50,7 @@ const SQL = {
     RETURNING ${RECORD}`,
   markSynced: `UPDATE uploads SET synced = ?, boot = iif(offset = ?, NULL, boot)
     WHERE id = ? AND created_at = ? AND offset >= ? AND synced < ?`,
-  fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = NULL, complete = 0, due_at = NULL,
+  fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = ?, complete = 0, due_at = NULL,
       attempt = NULL, worker = NULL
     WHERE id = ? AND created_at = ? AND offset = ? AND (complete = 0 OR fence = ? AND owner IS NOT NULL)`,
   forget: 'DELETE FROM uploads WHERE id = ? AND buried = 1',
@@ -118,7 +118,7 @@ export class SQLiteRecords implements Records {
     this.#checkpointer = new Checkpointer({
       path,
       driver,
-      onDone: () => reserve.restore(),
+      onDone: (outcome) => (outcome === 'failed' ? this.#log.doubt() : reserve.restore()),
       onFailure: () => this.#checkpointHere(),
     })
   }
@@ -270,9 +270,11 @@ export class SQLiteRecords implements Records {
   }
 
   fallBack({ id, createdAtMs, offset, fence }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
+    // Still in doubt in another run of the system: then what is there of its blobs is looked at once more.
+    const change = [to, to, JSON.stringify(pieces), this.#boot]
     return this.#writes.transaction(() => {
       this.journal.forget(id)
-      return this.#statements.write('fallBack', to, to, JSON.stringify(pieces), id, createdAtMs, offset, fence)
+      return this.#statements.write('fallBack', ...change, id, createdAtMs, offset, fence)
     })
   }
 
