@@ -179,10 +179,9 @@ class Child {
   killed = false
   readonly #ready: Promise<unknown>
   readonly #child: ChildProcess
-  readonly #errors: string[]
 
+  /** @param errors - gets what the process reports, and what it writes to stderr */
   constructor(errors: string[]) {
-    this.#errors = errors
     const child = spawn(process.execPath, [join(__dirname, 'failpoint-server.mjs')], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     })
@@ -192,7 +191,9 @@ class Child {
     child.on('message', ({ error }: Message) => {
       if (error !== undefined) errors.push(error)
     })
-    child.on('error', () => {})
+    child.on('exit', (code, signal) => {
+      if (signal !== 'SIGKILL') errors.push(`a server ended by itself: ${code} ${signal}`)
+    })
     this.#ready = this.#answer('start')
   }
 
@@ -222,7 +223,6 @@ class Child {
     const exited = once(this.#child, 'exit')
     this.#child.kill('SIGKILL')
     await exited
-    if (this.#child.signalCode !== 'SIGKILL') this.#errors.push(`the server ended by itself: ${this.#child.exitCode}`)
   }
 }
 

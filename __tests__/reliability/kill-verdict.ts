@@ -19,11 +19,10 @@ export const EXPIRATION = { unfinishedAfterMs: HOUR_MS, rememberMs: HOUR_MS, swe
  */
 export async function verdict(site: KillSite, mayBeginAnew: ReadonlySet<UploadClient> = new Set()): Promise<Figures> {
   const clients = [...site.clients.values()]
-  const unfinished = (): string =>
-    clients
-      .filter(({ finished }) => !finished)
-      .map(({ name }) => name)
-      .join()
+  const unfinished = (): string => {
+    const stuck = clients.filter(({ finished }) => !finished)
+    return stuck.map(({ name, failure }) => `${name} (${failure})`).join()
+  }
   const urls = await unlessItHangs(Promise.all(clients.map(({ end }) => end)), unfinished)
   for (const [index, { sha256, name }] of clients.entries()) {
     const file = readFileSync(join(site.directory, idOf(urls[index] ?? '')))

@@ -21,6 +21,8 @@ export interface UploadClient {
   /** How often an upload was created for it. */
   readonly created: number
   readonly finished: boolean
+  /** What the client gave up with the last time, before it was started again. */
+  readonly failure: Error | undefined
   /** Settles with the URL of the finished upload. */
   readonly end: Promise<string>
   /** Stops, without a word to the server; what it was promised is not counted on any more. */
@@ -42,8 +44,6 @@ export interface ClientOptions {
 
 const RETRY_MS = 40
 const RETRIES = 500
-/** How often an application starts an upload again that its client has given up. */
-const RESTARTS = 100
 
 let count = 0
 
@@ -55,8 +55,8 @@ export function startClient({ kind, endpoint, random, size, onChunk }: ClientOpt
   let created = 0
   let finished = false
   let upload!: Upload
-  const end = new Promise<string>((resolve, reject) => {
-    let restarts = 0
+  let failure: Error | undefined
+  const end = new Promise<string>((resolve) => {
     upload = new Upload(content, {
       endpoint,
       metadata: { content: name },
@@ -71,16 +71,15 @@ export function startClient({ kind, endpoint, random, size, onChunk }: ClientOpt
         finished = true
         resolve(upload.url ?? '')
       },
-      // The last POST of a parallel upload, say, is not repeated by the client itself.
+      // The last POST of a parallel upload, say, is not repeated by the client itself. Without end: whoever waits for
+      // the upload knows when that is too long.
       onError: (error) => {
-        if (++restarts > RESTARTS) reject(error)
-        else setTimeout(() => upload.start(), RETRY_MS)
+        failure = error
+        setTimeout(() => upload.start(), RETRY_MS)
       },
       ...optionsOf(kind, content, random),
     })
   })
-  // Awaited in the end; a failure must not count as unhandled until then.
-  end.catch(() => {})
   const client: UploadClient = {
     ...{ kind, name, content, promised, end },
     sha256: createHash('sha256').update(content).digest('hex'),
@@ -89,6 +88,9 @@ export function startClient({ kind, endpoint, random, size, onChunk }: ClientOpt
     },
     get finished() {
       return finished
+    },
+    get failure() {
+      return failure
     },
     abort: () => {
       promised.clear()
