@@ -17,6 +17,8 @@ import { RecordedDisk, type Survival } from './recorded-disk.js'
 import { readTrace, startTraced, type TraceEvent } from './trace.js'
 import { isPromisedWhole, type Promised, TracedClient, type TracedUpload } from './traced-uploads.js'
 
+/** Up to so many bytes are kept with the record. */
+const JOURNALED_BYTES = 32 * 1024
 const HOUR_MS = 3_600_000
 /** How many moments are tried in which power is lost, besides those right before each answer. */
 const MOMENTS = form(20, 200)
@@ -137,8 +139,10 @@ async function check(directory: string, uploads: readonly TracedUpload[], due: D
   // Another run of the system, some time later: all leases have run out.
   const now = (): number => Date.now() + HOUR_MS
   for (const upload of uploads) {
-    // The file has its name before the answer, whether a server is started again or not.
+    // The file has its name before the answer, whether a server is started again or not; those of small ones are made
+    // whole by the next start.
     if (upload.concat !== undefined || !due(upload).includes('complete')) continue
+    if (upload.content.length <= JOURNALED_BYTES) continue
     const path = join(directory, upload.id)
     await titled(upload, () =>
       assert(existsSync(path) && readFileSync(path).equals(upload.content), 'the file is not there'),

@@ -182,6 +182,26 @@ describe('SQLiteStorage: files', () => {
     if (process.platform === 'linux') expect(openFolders()).toEqual([])
   })
 
+  it('a holder of several pieces that lost its claim, and its blob to tidying up, is told that it is fenced', async () => {
+    const { subject, parts, storage } = openStorage()
+    const { id } = await subject.create({ length: 30 })
+    const first = await subject.open(id, 'A')
+    await first.write(bytes(10))
+    await first.commit()
+    await first.close()
+    await subject.expire()
+    const late = await subject.open(id, 'B')
+    await late.write(bytes(20))
+    await subject.expire()
+    const { fence } = await subject.claim(id, 'C')
+    await subject.release(id, fence)
+    while ((await storage.vacuum(10)).more);
+    expect(parts()).toEqual([id])
+    expect(await late.commit({ complete: true })).toBe('fenced')
+    await late.close()
+    expect(parts()).toEqual([id])
+  })
+
   it('tidying up goes on past what can not be removed, and says why it could not', async () => {
     const { subject, storage, directory, parts, part } = openStorage()
     const { id } = await subject.create({ length: 1, name: 'stuck' })

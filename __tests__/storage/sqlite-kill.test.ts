@@ -157,6 +157,19 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     },
   )
 
+  it('before the file is placed, and something is left to be done: whoever takes that on finds the file', async () => {
+    const directory = await prepared()
+    const completion = `, completion: { owner: 'A', ttlMs: 0 }`
+    await killed(
+      directory,
+      `stopBefore(fs, 'renameSync', 'the-file')`,
+      COMPLETE.replace(', durable: true', `, durable: false, release: true${completion}`),
+    )
+    const { storage, file } = reopen(directory)
+    expect(await storage.takeCompletion?.('id', { owner: 'B', ttlMs: 1000, dead: 'A' })).toMatchObject({ attempt: 2 })
+    assertSameBytes(readFileSync(file), WHOLE)
+  })
+
   it('before the file is placed, and the claim runs out and is taken over: the file is placed all the same', async () => {
     const directory = await prepared()
     await killed(directory, `stopBefore(fs, 'renameSync', 'the-file')`, COMPLETE.replace('open()', "open('A', -1000)"))

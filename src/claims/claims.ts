@@ -249,8 +249,20 @@ export class Claims {
     for (;;) {
       const upload = await this.#options.storage.get(id)
       if (upload?.holder === undefined || !this.#heldElsewhere(upload.holder)) return upload
-      if ((await this.#askHolder(id, upload.holder, options, deadline)) === 'dead') return upload
+      const { owner } = upload.holder
+      if ((await this.#askHolder(id, upload.holder, options, deadline)) === 'dead') return this.#freeFromDead(id, owner)
     }
+  }
+
+  /**
+   * Takes the claim that a dead process has left, and gives it back. Otherwise a complete upload, which nobody ever
+   * claims again, would keep what follows it (assembly, completion) waiting until the lease has run out.
+   */
+  async #freeFromDead(id: string, owner: string): Promise<Upload | undefined> {
+    const result = await this.#claimOnce(id, owner)
+    if (result === undefined || !('fence' in result)) return this.#options.storage.get(id)
+    await this.#options.storage.release?.(id, result.fence)
+    return result.upload
   }
 
   #heldElsewhere(holder: Holder | undefined): boolean {

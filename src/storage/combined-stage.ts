@@ -296,7 +296,10 @@ export class CombinedStage implements Stage {
     } catch (error) {
       await flat.close()
       await this.#blobs.remove(blob)
-      throw error
+      // Whoever took over does not need what was written since the last commit, and may have had it removed.
+      this.#loss = lossOf(await this.#records.get(this.#id), this.#fence, this.#committed)
+      if (this.#loss === undefined) throw error
+      return
     }
     await this.#closeWriter()
     this.#writer = flat

@@ -179,8 +179,14 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.takeCompletion} */
-  takeCompletion(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined> {
-    return this.#records.takeCompletion(id, request)
+  async takeCompletion(
+    id: string,
+    request: CompletionRequest,
+  ): Promise<{ upload: Upload; attempt: number } | undefined> {
+    const taken = await this.#records.takeCompletion(id, request)
+    // Whoever completed it may have died before the file had its name, which the application is told now.
+    if (taken !== undefined && isFile(taken.upload)) await this.#placeAgain(taken.upload)
+    return taken
   }
 
   /** {@inheritDoc Storage.renewCompletion} */
@@ -308,7 +314,7 @@ export class CombinedStorage implements Storage {
   async #tidy(blob: string): Promise<void> {
     const id = blobOwner(blob)
     const upload = await this.#records.get(id)
-    if (upload === undefined) return this.#removeUnlessShared(blob, id)
+    if (upload === undefined) return (await this.#records.isShared(blob, id)) ? undefined : this.#blobs.remove(blob)
     const named = upload.pieces.some((piece) => piece.blob === blob)
     if (upload.complete) return this.#tidyComplete(upload, blob, named)
     if (named) return
@@ -327,16 +333,10 @@ export class CombinedStorage implements Storage {
   }
 
   async #placeAgain(upload: StoredUpload): Promise<boolean> {
-    try {
-      await this.#place(upload)
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
+    await this.#place(upload).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error
+    })
     return true
-  }
-
-  async #removeUnlessShared(blob: string, id: string): Promise<void> {
-    if (!(await this.#records.isShared(blob, id))) await this.#blobs.remove(blob)
   }
 
   async #tidyComplete(upload: StoredUpload, blob: string, named: boolean): Promise<void> {

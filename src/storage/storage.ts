@@ -187,7 +187,10 @@ export interface Storage {
    * whoever completed it is not through yet, or it is being removed.
    */
   dueCompletions?(limit: number): Awaitable<readonly string[]>
-  /** Takes the right to do it. `undefined` if it is not due, somebody has a claim of it, or nothing is left to be done. */
+  /**
+   * Takes the right to do it. `undefined` if it is not due, somebody has a claim of it, or nothing is left to be done.
+   * Where there are files, the finished one has its name by then.
+   */
   takeCompletion?(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined>
   /** Prolongs that right. `false` if it is lost. */
   renewCompletion?(id: string, attempt: number, ttlMs: number): Awaitable<boolean>
