@@ -37,8 +37,12 @@ async function start(directory: string, options: object = {}, preload: readonly 
   return server
 }
 
-async function stallOn(server: ProbedServer): Promise<{ path: string; stalled: RawConnection }> {
-  const begun = await stall(server, { length: BODY.length, part: PART })
+async function stallOn(
+  server: ProbedServer,
+  length = BODY.length,
+  part = PART,
+): Promise<{ path: string; stalled: RawConnection }> {
+  const begun = await stall(server, { length, part })
   connections.push(begun.stalled)
   return begun
 }
@@ -86,20 +90,30 @@ describe('a PATCH that stalls', () => {
     },
   )
 
-  it('goes on and completes, while PATCHes that can not match get 409', async () => {
+  it('gives way to a HEAD while it is gathered in memory, with all that came kept', async () => {
+    const server = await start(tempFolder())
+    for (let round = 0; round < ROUNDS; round++) {
+      const { path, stalled } = await stallOn(server, 60_000, BODY.subarray(0, 40_000 + round))
+      expect(await offsetOf(server.port, path)).toBe(40_000 + round)
+      await stalled.closed
+    }
+  })
+
+  it('goes on and completes, while PATCHes that can not match get 409 from its process and from another one', async () => {
     const directory = tempFolder()
-    const server = await start(directory)
+    const [server, other] = [await start(directory), await start(directory)]
     for (let round = 0; round < ROUNDS; round++) {
       const { path, stalled } = await stallOn(server)
       for (const offset of [0, PART.length - 1, PART.length + 1, BODY.length]) {
-        expect((await patch(server.port, path, offset, 'x'.repeat(Math.min(5, BODY.length - offset)))).status).toBe(409)
+        const body = 'x'.repeat(Math.min(5, BODY.length - offset))
+        for (const { port } of [server, other]) expect((await patch(port, path, offset, body)).status).toBe(409)
       }
       await stalled.write(BODY.subarray(PART.length))
       expect(await stalled.answer()).toMatchObject({ status: 204, headers: { 'upload-offset': String(BODY.length) } })
       expect(stored(directory, path)).toBe(EXPECTED)
       stalled.destroy()
     }
-    report('PATCHes that can not match', { holders: ROUNDS, disturbed: 0, refused: ROUNDS * 4 })
+    report('PATCHes that can not match', { holders: ROUNDS, disturbed: 0, refused: ROUNDS * 8 })
   })
 })
 
