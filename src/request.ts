@@ -19,6 +19,8 @@ export interface AdapterBody extends AsyncIterable<Uint8Array> {
   takeWhole?(): Uint8Array | undefined
   /** How many bytes have arrived, those that are being gathered included. */
   readonly received: number
+  /** Whether there is something to be pulled at once: bytes, or the end. */
+  readonly ready: boolean
   /** Whether all of it has arrived, read or not: it ends without anything more from the client. */
   readonly whole: boolean
   /** Streams the body after all, since there is no memory to gather it in. Called before the first pull. */

@@ -2,7 +2,7 @@
 
 import { MemoryBudget, type Turn, Turns } from '../../src/admission.js'
 import type { RequestBody } from '../../src/index.js'
-import { deferred, hookedStorage, idle, MIB, sizeOf, startServer } from './support.js'
+import { AdapterSource, deferred, hookedStorage, idle, MIB, sizeOf, startServer } from './support.js'
 
 afterEach(() => {
   jest.useRealTimers()
@@ -119,6 +119,30 @@ async function uploadFromMany(options: { maxActiveBodies: number; memoryBudget: 
   expect(held).toBe(0)
   return { mostHeld, mostReading }
 }
+
+test('bodies of which nothing has come are in nobody’s way, and take a turn once something has', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  const { create, patch } = startServer({ maxActiveBodies: 1 })
+  const begin = async (body: AdapterSource) => patch(await create({ 'Upload-Length': '5' }), 0, body)
+  const stalled = Array.from({ length: 50 }, () => new AdapterSource())
+  const answers = stalled.map((body) => {
+    body.ready = false
+    return begin(body)
+  })
+  await idle()
+  // No time goes by, so none of them could lose a turn.
+  expect((await begin(new AdapterSource().push('hello').end())).status).toBe(204)
+  const busy = new AdapterSource()
+  const held = begin(busy)
+  await busy.hungry()
+  for (const body of stalled) body.push('hel')
+  await idle()
+  expect(stalled.map(({ pulls }) => pulls)).toEqual(Array(50).fill(1))
+  busy.push('hello').end()
+  expect((await held).status).toBe(204)
+  for (const body of stalled) body.push('lo').end()
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(50).fill(204))
+})
 
 describe('200 bodies at a time', () => {
   // Nobody loses a turn by the clock of a machine that is busy with other things.

@@ -159,6 +159,7 @@ export class AdapterSource extends Source {
   readonly gathers: number
   readonly gathered: string[] = []
   received = 0
+  ready = true
   whole = false
   stops = 0
 

@@ -40,6 +40,7 @@ async function* piecesOf(
 class GatheredBody implements AdapterBody, AsyncIterator<Uint8Array> {
   gathers: number
   received = 0
+  readonly ready = true
   readonly whole = false
   readonly #pieces: AsyncGenerator<Uint8Array>
   #gathered: Uint8Array[] = []

@@ -160,6 +160,21 @@ describe('pipelining: several requests in one packet', () => {
     expect(statusesOf(await tell(all, ['PATCH', 'HEAD', 'DELETE']))).toEqual([204, 200, 204])
   })
 
+  test('a PATCH without bytes that completes an upload, and others that would, too', async () => {
+    const { headers } = await send(site.port, {
+      method: 'POST',
+      path: '/files',
+      headers: { ...TUS, 'Upload-Defer-Length': '1' },
+    })
+    const path = String(headers.location)
+    expect((await patch(site.port, path, 0, 'hello')).status).toBe(204)
+    const last = patchOf(path, { 'Upload-Offset': 5, 'Upload-Length': 5, 'Content-Length': 0 })
+    const [first, ...others] = statusesOf(await tell(last.repeat(3), Array(3).fill('PATCH')))
+    expect(first).toBe(200)
+    // 423: the finish hook is at work.
+    expect(others.map((status) => status === 200 || status === 423)).toEqual([true, true])
+  })
+
   test('two PATCHes of which one can win', async () => {
     const path = await create(site.port, 11)
     const one = `${patchOf(path, { 'Content-Length': 5 })}hello`

@@ -189,8 +189,10 @@ describe('connections that stall', () => {
       'MiB more': round(after.rssMiB - before.rssMiB),
     })
     expect(after.connections).toBeGreaterThanOrEqual(STALLED)
-    // A quarter of the rounds: what a machine that is busy with other things does not spoil.
-    expect(meanwhile.p99s[ROUNDS / 4]).toBeLessThan(100)
+    // A quarter of the rounds: what a machine that is busy with other things does not spoil. One that is too busy to
+    // answer within 100 ms without them is no worse with them.
+    const quarter = ROUNDS / 4
+    expect(meanwhile.p99s[quarter]).toBeLessThan(Math.max(100, 2 * (alone.p99s[quarter] as number)))
     expect(after.rssMiB - before.rssMiB).toBeLessThan(128)
     // Those that stall are not cut off for it before their time, and their uploads are free for whoever asks.
     expect(connections.filter(({ socket }) => socket.destroyed)).toEqual([])

@@ -51,6 +51,10 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.gathers = gathers
   }
 
+  get ready(): boolean {
+    return this.#req.readableLength > 0 || this.#req.complete
+  }
+
   get whole(): boolean {
     return this.#req.complete
   }

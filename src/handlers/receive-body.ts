@@ -137,7 +137,8 @@ class Receiver implements PacedBody {
 
   async #readAll(body: AsyncIterable<Uint8Array>): Promise<Received> {
     const adapted = isAdapterBody(body) ? body : undefined
-    await this.#takeTurn()
+    // A body of which nothing has come waits for it without a turn: thousands that stall are in nobody's way.
+    if (adapted?.ready !== false) await this.#takeTurn()
     if (adapted !== undefined && adapted.gathers > 0) this.#reserveFor(adapted)
     const iterator = body[Symbol.asyncIterator]()
     let more = false
@@ -176,7 +177,7 @@ class Receiver implements PacedBody {
     const { budget, turns, segmentBytes, segmentMs, now } = this.#intake
     const unreserved = this.#batchBytes - this.#reserved
     const mustFlush = unreserved > 0 && !this.#reserve(unreserved, budget)
-    const lostTurn = this.#turn?.over === true
+    const lostTurn = this.#turn?.over !== false
     if (mustFlush || this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)) {
       await this.#write()
       if (mustFlush) await this.#settleWrite()
