@@ -13,7 +13,7 @@ import type { Random } from './random.js'
 export const EXPIRY_MS = 8_000
 const RETRY_MS = 20
 /** After so many tries in vain something is wrong with more than the network. */
-const MOST_TRIES = 500
+const MOST_TRIES = 200
 const CHUNK_TYPE = 'application/offset+octet-stream'
 
 /** An upload whose bytes are all there. */
