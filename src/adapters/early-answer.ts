@@ -21,7 +21,7 @@ export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): voi
     return
   }
   res.setHeader('Connection', 'close')
-  linger(req)
+  linger(req, res)
 }
 
 /**
@@ -29,7 +29,7 @@ export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): voi
  * yet. So Node's own close, which comes right after the answer, is put off: we say that we are done, read a little
  * on, and let the client close.
  */
-function linger(req: IncomingMessage): void {
+function linger(req: IncomingMessage, res: ServerResponse): void {
   const { socket } = req
   const { destroySoon } = socket
   let left = LINGER_BYTES
@@ -40,14 +40,19 @@ function linger(req: IncomingMessage): void {
     if (left <= 0) req.pause()
   })
   req.resume()
-  // Called by Node once the answer is written. Not before: requests that came before this one on the connection may
-  // still wait for theirs.
+  const end = (): void => {
+    // Not its turn yet: requests that came before it on the connection still wait for their answers.
+    if (res.socket === null && !res.writableFinished) timer = setTimeout(end, LINGER_MS)
+    else socket.destroy()
+  }
+  // From now on, since Express's own error handler answers only once the whole body is there.
+  let timer = setTimeout(end, LINGER_MS)
+  socket.once('close', () => clearTimeout(timer))
+  // Called by Node once the answer is written, and by nobody before, for the same reason.
   socket.destroySoon = () => {
     socket.destroySoon = destroySoon
     if (req.complete) return socket.destroySoon()
     socket.end()
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-    socket.once('close', () => clearTimeout(timer))
     req.once('end', () => socket.destroySoon())
   }
 }
