@@ -125,4 +125,5 @@ const LATER: readonly string[] = [
   `DROP INDEX uploads_due; DROP TABLE waiting; DROP TABLE sharing;
    ${['concat', 'due_at', 'attempt', 'worker', 'result'].map((name) => `ALTER TABLE uploads DROP COLUMN ${name};`).join(' ')}`,
   'ALTER TABLE uploads DROP COLUMN synced; ALTER TABLE uploads DROP COLUMN boot;',
+  'DROP TABLE journal;',
 ]

@@ -82,7 +82,7 @@ describe('mixed load on a bad network', () => {
     expect(server.stderr()).toBe('')
     expect(ended).toEqual({ code: 0, signal: null })
     const state = join(directory, '.resumable-upload')
-    expect(readdirSync(state, { recursive: true }).sort()).toEqual(['parts', 'processes', 'uploads.sqlite'])
+    expect(readdirSync(state, { recursive: true }).sort()).toEqual(['parts', 'processes', 'reserve', 'uploads.sqlite'])
   })
 })
 
@@ -134,7 +134,9 @@ function query<Row>(sql: string): Row[] {
 function filesIn(folder: string): string[] {
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((path) => join(folder, path))
-    .filter((path) => !/uploads\.sqlite|processes/.test(path) && !statSync(path).isDirectory())
+    .filter(
+      (path) => !/uploads\.sqlite|processes|\.resumable-upload.reserve/.test(path) && !statSync(path).isDirectory(),
+    )
 }
 
 function hashOf(path: string): string {

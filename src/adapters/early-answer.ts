@@ -11,21 +11,17 @@ const LINGER_BYTES = 512 * 1024
 /** The connection is kept for so long, for the client to read the answer, in milliseconds. */
 const LINGER_MS = 2_000
 
-/**
- * Prepares a connection whose request body is still coming for an answer that is about to be written.
- * @returns whether the connection ends with that answer
- */
-export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): boolean {
-  if (req.httpVersionMajor > 1) return false
+/** Prepares a connection whose request body is still coming for an answer that is about to be written. */
+export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): void {
+  if (req.httpVersionMajor > 1) return
   // A client that waits for 100 Continue sends no body after another answer, or sends it: nobody can know.
   const maySendNone = withholdContinue(req)
   if (!maySendNone && Number(req.headers['content-length']) <= SMALL_REST_BYTES) {
     req.resume()
-    return false
+    return
   }
   res.setHeader('Connection', 'close')
-  linger(req)
-  return true
+  linger(req, res)
 }
 
 /**
@@ -33,7 +29,7 @@ export function closeAfterAnswer(req: IncomingMessage, res: ServerResponse): boo
  * yet. So Node's own close, which comes right after the answer, is put off: we say that we are done, read a little
  * on, and let the client close.
  */
-function linger(req: IncomingMessage): void {
+function linger(req: IncomingMessage, res: ServerResponse): void {
   const { socket } = req
   const { destroySoon } = socket
   let left = LINGER_BYTES
@@ -44,22 +40,19 @@ function linger(req: IncomingMessage): void {
     if (left <= 0) req.pause()
   })
   req.resume()
-  // Called by Node once the answer is written. Not before: requests that came before this one on the connection may
-  // still wait for theirs.
+  const end = (): void => {
+    // Not its turn yet: requests that came before it on the connection still wait for their answers.
+    if (res.socket === null && !res.writableFinished) timer = setTimeout(end, LINGER_MS)
+    else socket.destroy()
+  }
+  // From now on, since Express's own error handler answers only once the whole body is there.
+  let timer = setTimeout(end, LINGER_MS)
+  socket.once('close', () => clearTimeout(timer))
+  // Called by Node once the answer is written, and by nobody before, for the same reason.
   socket.destroySoon = () => {
     socket.destroySoon = destroySoon
     if (req.complete) return socket.destroySoon()
     socket.end()
-    destroyLater(req)
     req.once('end', () => socket.destroySoon())
   }
-}
-
-/**
- * Ends a connection some time later, whatever becomes of its answer: a framework may wait for the end of the body before it
- * writes one.
- */
-export function destroyLater({ socket }: IncomingMessage): void {
-  const timer = setTimeout(() => socket.destroy(), LINGER_MS)
-  socket.once('close', () => clearTimeout(timer))
 }

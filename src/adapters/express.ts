@@ -3,7 +3,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HandleOptions, RequestHeaders } from '../request.js'
 import type { TusServer } from '../server.js'
-import { closeAfterAnswer, destroyLater } from './early-answer.js'
+import { closeAfterAnswer } from './early-answer.js'
 import { warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
@@ -48,21 +48,27 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
     const { path, baseUrl } = targetOf(req, tus.basePath)
     const method = req.method ?? 'GET'
     if (!tus.serves(method, path, req.headers)) return next()
-    const body = bodyOf(req, bufferLimit)
-    if (body !== undefined) warnIfUnprepared(tus, req)
-    tus
-      .handleRequest(method, path, req.headers, body, new RequestOptions(req, res, baseUrl))
-      .then((response) => {
-        if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
-        if (isStillComing(req) && closeAfterAnswer(req, res)) destroyLater(req)
-        next(response.error)
-        return undefined
-      })
-      .catch((error: unknown) => {
-        tus.reportError(error, { method, path, context: req })
-        // Half an answer can't be taken back; a cut connection can't be mistaken for a whole one.
-        req.socket.destroy()
-      })
+    const serve = (): void => {
+      const body = bodyOf(req, bufferLimit)
+      if (body !== undefined) warnIfUnprepared(tus, req)
+      tus
+        .handleRequest(method, path, req.headers, body, new RequestOptions(req, res, baseUrl))
+        .then((response) => {
+          if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
+          if (isStillComing(req)) closeAfterAnswer(req, res)
+          next(response.error)
+          return undefined
+        })
+        .catch((error: unknown) => {
+          tus.reportError(error, { method, path, context: req })
+          // Half an answer can't be taken back; a cut connection can't be mistaken for a whole one.
+          req.socket.destroy()
+        })
+    }
+    // Node begins with requests that were pipelined before those in front of them are answered. They may be for the
+    // same upload: each waits for its turn (RFC 9112, 9.3.2).
+    if (res.socket === null && !res.writableEnded && !res.destroyed) res.once('socket', serve)
+    else serve()
   }
 }
 
