@@ -18,8 +18,15 @@ export function sharedSync(run: () => Promise<void>): () => Promise<void> {
   return () => {
     // The next run may be due although the running one has just ended.
     if (next !== undefined) return next
-    if (running === undefined) return start()
-    next = running.then(start, start)
+    // Those who have committed together come together: one run is enough for all of them.
+    next = (running ?? turn()).then(start, start)
     return next
   }
+}
+
+/** Settles once all that is under way at the moment has come as far as it can. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(resolve)
+  })
 }
