@@ -130,7 +130,7 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
   readonly leaseMs?: number
   /**
    * How many bodies are read at the same time. The others wait, with TCP's own backpressure.
-   * @default 8
+   * @default 4
    */
   readonly maxActiveBodies?: number
   /**
@@ -260,7 +260,7 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     durability,
     claimWaitMs: natural('claimWaitMs', options.claimWaitMs ?? 15_000, 0),
     leaseMs: natural('leaseMs', options.leaseMs ?? 10_000, 1),
-    maxActiveBodies: natural('maxActiveBodies', options.maxActiveBodies ?? 8, 1),
+    maxActiveBodies: natural('maxActiveBodies', options.maxActiveBodies ?? 4, 1),
     memoryBudget: natural('memoryBudget', options.memoryBudget ?? 64 * MIB, 0),
     segmentBytes: natural('segmentBytes', options.segmentBytes ?? 16 * MIB, 1),
     segmentMs: natural('segmentMs', options.segmentMs ?? 1000, 0),

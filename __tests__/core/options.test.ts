@@ -100,7 +100,7 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     durability: 'completed',
     claimWaitMs: 15_000,
     leaseMs: 10_000,
-    maxActiveBodies: 8,
+    maxActiveBodies: 4,
     memoryBudget: 64 * 1024 * 1024,
     segmentBytes: 16 * 1024 * 1024,
     segmentMs: 1000,

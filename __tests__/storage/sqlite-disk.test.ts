@@ -76,7 +76,7 @@ describe('SQLiteStorage: what the disk does', () => {
       // The name of the log, once.
       expect.stringMatching(/^fsync f\w+\/\.resumable-upload$/),
       'done',
-      'fsync .resumable-upload/uploads.sqlite-wal',
+      'fdatasync .resumable-upload/uploads.sqlite-wal',
       'done',
       'rename',
       expect.stringMatching(/^fsync resumable-upload-\w+\/f\w+$/),
@@ -90,8 +90,10 @@ describe('SQLiteStorage: what the disk does', () => {
       script(
         `const log = []
          const path = (fd) => fs.readlinkSync('/proc/self/fd/' + fd).split('/').slice(-1)[0]
-         const { fsync } = fs
-         fs.fsync = (fd, done) => { log.push(path(fd)); fsync(fd, done) }
+         for (const name of ['fsync', 'fdatasync']) {
+           const sync = fs[name]
+           fs[name] = (fd, done) => { log.push(path(fd)); sync(fd, done) }
+         }
          fs.promises.unlink = async (file) => { log.push('unlink'); fs.unlinkSync(file) }`,
         `await stage.write([Buffer.alloc(400000)])
          await stage.commit({ to: 400000, complete: true, durable: true, release: true })
@@ -115,11 +117,11 @@ describe('SQLiteStorage: what the disk does', () => {
         `const log = []
          let broken = false
          const path = (fd) => fs.readlinkSync('/proc/self/fd/' + fd).split('/').slice(-1)[0]
-         const { fsync, writeSync } = fs
-         fs.fsync = (fd, done) => {
-           if (!path(fd).endsWith('-wal')) return fsync(fd, done)
+         const { fdatasync, writeSync } = fs
+         fs.fdatasync = (fd, done) => {
+           if (!path(fd).endsWith('-wal')) return fdatasync(fd, done)
            log.push('sync')
-           if (!broken) return fsync(fd, done)
+           if (!broken) return fdatasync(fd, done)
            broken = false
            done(Object.assign(new Error('EIO: i/o error'), { code: 'EIO' }))
          }
@@ -151,7 +153,7 @@ describe('SQLiteStorage: what the disk does', () => {
   it.each([
     ['the bytes', 'fdatasync', 'parts/id'],
     ['their name', 'fsync', '.resumable-upload/parts'],
-    ['the record', 'fsync', '.resumable-upload/uploads.sqlite-wal'],
+    ['the record', 'fdatasync', '.resumable-upload/uploads.sqlite-wal'],
     ['the final name', 'fsync', '/f'],
   ])('a sync of %s that fails: no completed upload, and the blob is not trusted again', async (_title, call, where) => {
     const { stdout, stderr } = await runNode(

@@ -52,7 +52,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   }
 
   get ready(): boolean {
-    return this.#req.readableLength > 0 || this.#req.complete
+    return this.#queue.length > 0 || this.#req.readableLength > 0 || this.#req.complete
   }
 
   get whole(): boolean {

@@ -9,7 +9,7 @@ import type { Stage } from '../storage/storage.js'
 /** How much is gathered for one write, in bytes. */
 const WRITE_BYTES = 1024 * 1024
 /** A body that stalls keeps at most so much in memory, in bytes. */
-const STALLED_BYTES = 64 * 1024
+const STALLED_BYTES = 16 * 1024
 /** After so many bytes a body lets others have their turn. */
 const BYTES_PER_TURN = 4 * WRITE_BYTES
 
@@ -136,10 +136,8 @@ class Receiver implements PacedBody {
   }
 
   async #readAll(body: AsyncIterable<Uint8Array>): Promise<Received> {
-    const adapted = isAdapterBody(body) ? body : undefined
-    // A body of which nothing has come waits for it without a turn: thousands that stall are in nobody's way.
-    if (adapted?.ready !== false) await this.#takeTurn()
-    if (adapted !== undefined && adapted.gathers > 0) this.#reserveFor(adapted)
+    if (this.#isReady()) await this.#takeTurn()
+    if (isAdapterBody(body) && body.gathers > 0) this.#reserveFor(body)
     const iterator = body[Symbol.asyncIterator]()
     let more = false
     try {
@@ -184,7 +182,20 @@ class Receiver implements PacedBody {
     }
     const uncommitted = this.#reception.claim.position - this.#committed
     if (uncommitted >= segmentBytes || now() - this.#committedAtMs >= segmentMs) await this.#commit()
-    if (lostTurn || (this.#turnBytes >= BYTES_PER_TURN && turns.contended)) await this.#takeTurn()
+    if (lostTurn && !this.#isReady()) this.#giveTurn()
+    else if (lostTurn || (this.#turnBytes >= BYTES_PER_TURN && turns.contended)) await this.#takeTurn()
+  }
+
+  /** Whether there may be more to be read at once. A body that trickles waits without a turn, and is in nobody's way. */
+  #isReady(): boolean {
+    const { body } = this.#reception
+    return body instanceof Uint8Array || !isAdapterBody(body) || body.ready
+  }
+
+  #giveTurn(): void {
+    if (this.#turn !== undefined) this.#intake.turns.give(this.#turn)
+    this.#turn = undefined
+    this.#turnBytes = 0
   }
 
   #reserve(bytes: number, budget: MemoryBudget): boolean {
@@ -256,9 +267,7 @@ class Receiver implements PacedBody {
   async #takeTurn(): Promise<void> {
     const { turns } = this.#intake
     if (this.#stopped) return
-    if (this.#turn !== undefined) turns.give(this.#turn)
-    this.#turn = undefined
-    this.#turnBytes = 0
+    this.#giveTurn()
     const turn = turns.take()
     if (!(turn instanceof Promise)) {
       this.#turn = turn

@@ -5,7 +5,7 @@ import type { Blobs, Journal, JournalEntry } from './parts.js'
 /** How often it is looked for some, while there are any, in milliseconds. */
 const EVERY_MS = 1_000
 /** A file is synced after this time, in milliseconds: by then the system may have written it by itself. */
-const AFTER_MS = 2_000
+const AFTER_MS = 30_000
 /** For so long a file that somebody has moved away is waited for: its new place may not be on the disk yet. */
 const MOVED_MS = 60_000
 /** So many share the sync of their folder. */

@@ -1,6 +1,6 @@
 // Brings the write-ahead log to the disk, through a descriptor of its own.
 
-import { close, fsync, open, readSync, writeSync } from 'node:fs'
+import { close, fdatasync, open, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { syncFolder } from '../files/folders.js'
@@ -9,7 +9,7 @@ import type { Database } from './driver.js'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
-const fsyncAsync = promisify(fsync)
+const fdatasyncAsync = promisify(fdatasync)
 
 const COPY_BYTES = 1024 * 1024
 
@@ -56,7 +56,8 @@ export class LogSync {
     const descriptor = await this.#descriptor
     if (this.#doubtful) this.#writeAgain(descriptor)
     try {
-      await fsyncAsync(descriptor)
+      // Where the log begins anew in the space that it has, its size does not change, and the file system's journal is spared.
+      await fdatasyncAsync(descriptor)
     } catch (error) {
       this.#doubtful = true
       try {
