@@ -4,7 +4,7 @@ import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import { CombinedStage } from './combined-stage.js'
 import { JournalSettler } from './journal-settler.js'
 import type { Blobs, Records, StoredUpload } from './parts.js'
-import { blobOwner, isFile, keptBytes, piecesUpTo, readPieces } from './pieces.js'
+import { isFile, keptBytes, piecesUpTo, placeUpload, readPieces } from './pieces.js'
 import type {
   Assembly,
   AssemblyResult,
@@ -17,9 +17,7 @@ import type {
   Stage,
   Storage,
 } from './storage.js'
-
-/** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
-const VACUUM_LEASE_MS = 2_000
+import { finishRemoval, removeBlobs, Vacuum } from './vacuum.js'
 
 /**
  * A storage made of a half that keeps records and a half that keeps bytes.
@@ -33,7 +31,7 @@ export class CombinedStorage implements Storage {
   /** The records that claims have read and no stage was opened for yet. */
   readonly #claimed = new Map<string, StoredUpload>()
   readonly #settler: JournalSettler | undefined
-  #listing: AsyncIterator<string> | undefined
+  readonly #vacuum: Vacuum
   #background: Promise<void> = Promise.resolve()
 
   /**
@@ -44,6 +42,7 @@ export class CombinedStorage implements Storage {
   constructor(records: Records, blobs: Blobs, now: () => number = Date.now) {
     this.#records = records
     this.#blobs = blobs
+    this.#vacuum = new Vacuum(records, blobs)
     const { journal } = records
     if (journal !== undefined) this.#settler = new JournalSettler({ journal, blobs, now })
   }
@@ -101,7 +100,7 @@ export class CombinedStorage implements Storage {
     if (upload === undefined) return false
     // A record that came back without its bytes would be worse than one that was never removed.
     if (durable) await this.#records.sync()
-    await this.#finishRemoval(upload, durable)
+    await finishRemoval(this.#records, this.#blobs, upload, durable)
     return true
   }
 
@@ -156,10 +155,10 @@ export class CombinedStorage implements Storage {
     if (!(await this.#detach(upload, attempt, durable))) return false
     const now = await this.#records.get(id)
     if (now === undefined || !isFile(now)) return false
-    await this.#place(now)
+    await placeUpload(this.#blobs, now)
     if (durable) await Promise.all([this.#blobs.syncPlaced(now.name), this.#records.sync()])
     // What the partial uploads left here when they were removed.
-    await this.#removeBlobs(upload)
+    await removeBlobs(this.#records, this.#blobs, upload)
     return true
   }
 
@@ -200,31 +199,13 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.vacuum} */
-  async vacuum(limit: number): Promise<{ more: boolean; failures?: readonly unknown[] }> {
-    if (await this.#records.dropTombstones(limit)) return { more: true }
-    const failures: unknown[] = []
-    const note = (error: unknown): void => void failures.push(error)
-    if (this.#listing === undefined) {
-      for (const upload of await this.#records.buried(limit)) await this.#finishRemoval(upload, true).catch(note)
-    }
-    const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
-    // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
-    this.#listing = undefined
-    let more = true
-    for (let seen = 0; more && seen < limit; seen++) {
-      const next = await listing.next()
-      if (next.done) more = false
-      else await this.#tidy(next.value).catch(note)
-    }
-    // Another step may have begun anew meanwhile; then this listing is not needed any more.
-    if (more && this.#listing === undefined) this.#listing = listing
-    else if (more) await listing.return?.()
-    return failures.length > 0 ? { more, failures } : { more }
+  vacuum(limit: number): Promise<{ more: boolean; failures?: readonly unknown[] }> {
+    return this.#vacuum.step(limit)
   }
 
   /** {@inheritDoc Storage.close} */
   async close(): Promise<void> {
-    await this.#listing?.return?.()
+    await this.#vacuum.close()
     await this.#background
     await this.#settler?.close()
     await this.#blobs.close()
@@ -259,23 +240,9 @@ export class CombinedStorage implements Storage {
     return now && { upload: now, fence: result.fence }
   }
 
-  async #finishRemoval(upload: StoredUpload, durable: boolean): Promise<void> {
-    await this.#removeBlobs(upload)
-    // The record goes last: a file that came back after it would belong to nobody, and stay for ever.
-    if (isFile(upload)) await this.#blobs.removePlaced(upload.name, durable)
-    await this.#records.forget(upload)
-  }
-
-  /** Removes the blobs of an upload that is gone or has others now, but for those that another one names. */
-  async #removeBlobs({ id, concat, pieces }: StoredUpload): Promise<void> {
-    for (const { blob } of pieces) {
-      if (concat === undefined || !(await this.#records.isShared(blob, id))) await this.#blobs.remove(blob)
-    }
-  }
-
   async *#readNow(upload: StoredUpload, start: number, end: number): AsyncGenerator<Uint8Array> {
     if (isFile(upload)) {
-      await this.#place(upload)
+      await placeUpload(this.#blobs, upload)
       yield* this.#blobs.read({ name: upload.name }, start, end)
     } else {
       yield* readPieces(this.#blobs, upload.pieces, start, end)
@@ -305,53 +272,11 @@ export class CombinedStorage implements Storage {
     }
   }
 
-  async #place(upload: StoredUpload): Promise<void> {
-    const piece = upload.pieces.at(-1)
-    if (piece !== undefined) await this.#blobs.place(piece.blob, upload.name)
-  }
-
-  /** Deals with one blob that has no finished name: the record is read after the listing, so it is the newer truth. */
-  async #tidy(blob: string): Promise<void> {
-    const id = blobOwner(blob)
-    const upload = await this.#records.get(id)
-    if (upload === undefined) return (await this.#records.isShared(blob, id)) ? undefined : this.#blobs.remove(blob)
-    const named = upload.pieces.some((piece) => piece.blob === blob)
-    if (upload.complete) return this.#tidyComplete(upload, blob, named)
-    if (named) return
-    // A holder may be about to name this blob, so it goes only under a claim of our own, which fences that one off.
-    const claim = await this.#records.claim(id, { owner: 'vacuum', ttlMs: VACUUM_LEASE_MS })
-    if (claim === undefined || !('fence' in claim)) return
-    const now = await this.#records.get(id)
-    if (now !== undefined && !now.pieces.some((piece) => piece.blob === blob)) await this.#removeUnnamed(blob)
-    await this.#records.release(id, claim.fence)
-  }
-
-  /** Removes a blob that no record names any more; after a power loss one would again, if that were not on the disk. */
-  async #removeUnnamed(blob: string): Promise<void> {
-    await this.#records.sync()
-    await this.#blobs.remove(blob)
-  }
-
   async #placeAgain(upload: StoredUpload): Promise<boolean> {
-    await this.#place(upload).catch((error: NodeJS.ErrnoException) => {
+    await placeUpload(this.#blobs, upload).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })
     return true
-  }
-
-  async #tidyComplete(upload: StoredUpload, blob: string, named: boolean): Promise<void> {
-    if (named) return isFile(upload) ? this.#placeLate(upload) : undefined
-    // It may be the one that a try under way copies to.
-    if (upload.completion?.settled !== false) await this.#removeUnnamed(blob)
-  }
-
-  async #placeLate(upload: StoredUpload): Promise<void> {
-    try {
-      await this.#place(upload)
-    } catch (error) {
-      // Somebody has removed the upload meanwhile, and its blob with it.
-      if ((await this.#records.get(upload.id)) !== undefined) throw error
-    }
   }
 }
 

@@ -66,6 +66,12 @@ export function isFile(upload: StoredUpload): boolean {
   return upload.concat === undefined || upload.pieces.every(({ blob }) => blobOwner(blob) === upload.id)
 }
 
+/** Gives the blob of a complete upload the name of its file, if it has it not yet. */
+export async function placeUpload(blobs: Blobs, { pieces, name }: StoredUpload): Promise<void> {
+  const piece = pieces.at(-1)
+  if (piece !== undefined) await blobs.place(piece.blob, name)
+}
+
 /** The id of the upload that a blob was made for. */
 export function blobOwner(blob: string): string {
   const dot = blob.indexOf('.')

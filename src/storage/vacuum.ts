@@ -1,0 +1,114 @@
+// Tidies up what kills have left of a storage made of records and blobs, and removes what goes with a record.
+
+import type { Blobs, Records, StoredUpload } from './parts.js'
+import { blobOwner, isFile, placeUpload } from './pieces.js'
+
+/** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
+const VACUUM_LEASE_MS = 2_000
+
+/** Removes what belongs to a record that was buried, and forgets it. */
+export async function finishRemoval(
+  records: Records,
+  blobs: Blobs,
+  upload: StoredUpload,
+  durable: boolean,
+): Promise<void> {
+  await removeBlobs(records, blobs, upload)
+  // The record goes last: a file that came back after it would belong to nobody, and stay for ever.
+  if (isFile(upload)) await blobs.removePlaced(upload.name, durable)
+  await records.forget(upload)
+}
+
+/** Removes the blobs of an upload that is gone or has others now, but for those that another one names. */
+export async function removeBlobs(
+  records: Records,
+  blobs: Blobs,
+  { id, concat, pieces }: Pick<StoredUpload, 'id' | 'concat' | 'pieces'>,
+): Promise<void> {
+  for (const { blob } of pieces) {
+    if (concat === undefined || !(await records.isShared(blob, id))) await blobs.remove(blob)
+  }
+}
+
+/** Tidies up in bounded steps. */
+export class Vacuum {
+  readonly #records: Records
+  readonly #blobs: Blobs
+  #listing: AsyncIterator<string> | undefined
+
+  /**
+   * @param records - the truth
+   * @param blobs - what is tidied up
+   */
+  constructor(records: Records, blobs: Blobs) {
+    this.#records = records
+    this.#blobs = blobs
+  }
+
+  /** One step; as {@link Storage.vacuum} has it. */
+  async step(limit: number): Promise<{ more: boolean; failures?: readonly unknown[] }> {
+    if (await this.#records.dropTombstones(limit)) return { more: true }
+    const failures: unknown[] = []
+    const note = (error: unknown): void => void failures.push(error)
+    if (this.#listing === undefined) {
+      for (const upload of await this.#records.buried(limit)) {
+        await finishRemoval(this.#records, this.#blobs, upload, true).catch(note)
+      }
+    }
+    const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
+    // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
+    this.#listing = undefined
+    let more = true
+    for (let seen = 0; more && seen < limit; seen++) {
+      const next = await listing.next()
+      if (next.done) more = false
+      else await this.#tidy(next.value).catch(note)
+    }
+    // Another step may have begun anew meanwhile; then this listing is not needed any more.
+    if (more && this.#listing === undefined) this.#listing = listing
+    else if (more) await listing.return?.()
+    return failures.length > 0 ? { more, failures } : { more }
+  }
+
+  /** Closes the folder that it is in the middle of. */
+  async close(): Promise<void> {
+    await this.#listing?.return?.()
+  }
+
+  /** Deals with one blob that has no finished name: the record is read after the listing, so it is the newer truth. */
+  async #tidy(blob: string): Promise<void> {
+    const id = blobOwner(blob)
+    const upload = await this.#records.get(id)
+    if (upload === undefined) return (await this.#records.isShared(blob, id)) ? undefined : this.#blobs.remove(blob)
+    const named = upload.pieces.some((piece) => piece.blob === blob)
+    if (upload.complete) return this.#tidyComplete(upload, blob, named)
+    if (named) return
+    // A holder may be about to name this blob, so it goes only under a claim of our own, which fences that one off.
+    const claim = await this.#records.claim(id, { owner: 'vacuum', ttlMs: VACUUM_LEASE_MS })
+    if (claim === undefined || !('fence' in claim)) return
+    const now = await this.#records.get(id)
+    if (now !== undefined && !now.pieces.some((piece) => piece.blob === blob)) await this.#removeUnnamed(blob)
+    await this.#records.release(id, claim.fence)
+  }
+
+  async #tidyComplete(upload: StoredUpload, blob: string, named: boolean): Promise<void> {
+    if (named) return isFile(upload) ? this.#placeLate(upload) : undefined
+    // It may be the one that a try under way copies to.
+    if (upload.completion?.settled !== false) await this.#removeUnnamed(blob)
+  }
+
+  /** Removes a blob that no record names any more; after a power loss one would again, if that were not on the disk. */
+  async #removeUnnamed(blob: string): Promise<void> {
+    await this.#records.sync()
+    await this.#blobs.remove(blob)
+  }
+
+  async #placeLate(upload: StoredUpload): Promise<void> {
+    try {
+      await placeUpload(this.#blobs, upload)
+    } catch (error) {
+      // Somebody has removed the upload meanwhile, and its blob with it.
+      if ((await this.#records.get(upload.id)) !== undefined) throw error
+    }
+  }
+}
