@@ -13,13 +13,19 @@ function controlled() {
 }
 
 async function turns(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await Promise.resolve()
+  for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
 describe('sharedSync', () => {
-  it('runs at once for whoever comes first', () => {
+  it('runs once for all who come with the first one', async () => {
     const { runs, sync } = controlled()
-    void sync()
+    const all = [sync(), sync()]
+    await Promise.resolve()
+    all.push(sync())
+    await turns()
+    expect(runs).toHaveLength(1)
+    runs[0]?.resolve()
+    await Promise.all(all)
     expect(runs).toHaveLength(1)
   })
 
@@ -27,9 +33,10 @@ describe('sharedSync', () => {
     const { runs, sync } = controlled()
     const settled: string[] = []
     const track = (name: string): Promise<void> => sync().then(() => void settled.push(name))
-    const all = [track('first'), track('second'), track('third')]
+    const all = [track('first')]
     await turns()
     expect(runs).toHaveLength(1)
+    all.push(track('second'), track('third'))
     runs[0]?.resolve()
     await turns()
     expect(settled).toEqual(['first'])
@@ -47,6 +54,7 @@ describe('sharedSync', () => {
     for (let wait = 0; wait < 10; wait++) {
       const { runs, sync } = controlled()
       const first = sync()
+      await turns()
       void sync()
       runs[0]?.resolve()
       for (let turn = 0; turn < wait; turn++) await Promise.resolve()
@@ -73,6 +81,7 @@ describe('sharedSync', () => {
   it('a failure reaches all who shared the run, and nobody else', async () => {
     const { runs, sync } = controlled()
     const first = sync()
+    await turns()
     const second = sync()
     const third = sync()
     runs[0]?.reject(new Error('EIO'))
@@ -81,6 +90,7 @@ describe('sharedSync', () => {
     runs[1]?.resolve()
     await Promise.all([second, third])
     const fourth = sync()
+    await turns()
     runs[2]?.resolve()
     await fourth
   })
