@@ -17,6 +17,8 @@ export const TUS_SERVER = { name: '@tus/server, Express', file: 'tus-server', ba
 export const UPLOADX = { name: '@uploadx/core, Express', file: 'uploadx', bare: 'bare Express' } as const
 export const BARE_EXPRESS = { name: 'bare Express', file: 'bare-express', bare: 'bare Express' } as const
 export const BARE_NODE = { name: 'bare node:http', file: 'bare-node', bare: 'bare node:http' } as const
+/** A bare handler that hashes what it takes, for what the hash alone costs. */
+export const HASHING = { name: 'a hash alone', file: 'hashing', bare: 'bare node:http' } as const
 
 /** All of them, in the order of tables. */
 export const RIVALS: readonly Rival[] = [OURS_EXPRESS, OURS_NODE, TUS_SERVER, UPLOADX, BARE_EXPRESS, BARE_NODE]
