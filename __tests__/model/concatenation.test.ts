@@ -1,5 +1,6 @@
 // Concatenation against a plain model: whatever is created, completed and deleted in whatever order, the server answers
 // as the model does, and the bytes are those of the model.
+import { createHash } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -17,6 +18,10 @@ type Step =
   | { readonly kind: 'partial'; readonly content: string; readonly deferred: boolean }
   | { readonly kind: 'plain' }
   | { readonly kind: 'patch'; readonly at: number }
+  /** A chunk that changes nothing: at another offset, or not matching its checksum. */
+  | { readonly kind: 'refused'; readonly at: number; readonly why: 'offset' | 'checksum' }
+  /** A chunk whose connection breaks after some bytes. */
+  | { readonly kind: 'abort'; readonly at: number; readonly after: number; readonly checksum: boolean }
   | { readonly kind: 'final'; readonly parts: readonly number[] }
   | { readonly kind: 'delete'; readonly at: number }
   | { readonly kind: 'head'; readonly at: number }
@@ -32,6 +37,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant('plain' as const) }),
   fc.record({ kind: fc.constant('patch' as const), at }),
   fc.record({ kind: fc.constant('patch' as const), at }),
+  fc.record({
+    kind: fc.constant('refused' as const),
+    at,
+    why: fc.constantFrom('offset' as const, 'checksum' as const),
+  }),
+  fc.record({ kind: fc.constant('abort' as const), at, after: fc.nat(12), checksum: fc.boolean() }),
   fc.record({ kind: fc.constant('final' as const), parts: fc.array(at, { minLength: 1, maxLength: 4 }) }),
   fc.record({ kind: fc.constant('final' as const), parts: fc.array(at, { minLength: 1, maxLength: 4 }) }),
   fc.record({ kind: fc.constant('delete' as const), at }),
@@ -47,8 +58,20 @@ interface ModelUpload {
   readonly deferred: boolean
   readonly header: string | undefined
   readonly parts: readonly ModelUpload[]
+  /** How many of its bytes are there, if it is not complete. */
+  offset: number
   complete: boolean
   gone: boolean
+}
+
+/** A body that breaks off. */
+async function* broken(content: string): AsyncGenerator<Uint8Array> {
+  yield Buffer.from(content)
+  throw new Error('the connection broke')
+}
+
+function sha1(content: string): string {
+  return `sha1 ${createHash('sha1').update(content).digest('base64')}`
 }
 
 /** Runs the steps on a server and on the model. */
@@ -62,10 +85,13 @@ async function run(storage: Storage, steps: readonly Step[]): Promise<void> {
       if (final.role === 'final' && !final.gone && final.parts.every(({ complete }) => complete)) final.complete = true
     }
   }
-  const create = async (headers: Record<string, string>, upload: Omit<ModelUpload, 'path' | 'gone'>): Promise<void> => {
+  const create = async (
+    headers: Record<string, string>,
+    upload: Omit<ModelUpload, 'path' | 'gone' | 'offset'>,
+  ): Promise<void> => {
     const answer = await tus.handleRequest('POST', '/files', { ...VERSION, ...headers })
     expect(answer.status).toBe(201)
-    all.push({ ...upload, path: String(answer.headers.Location), gone: false })
+    all.push({ ...upload, path: String(answer.headers.Location), offset: 0, gone: false })
   }
   const pick = (index: number): ModelUpload | undefined => all[index % Math.max(all.length, 1)]
 
@@ -102,13 +128,45 @@ async function run(storage: Storage, steps: readonly Step[]): Promise<void> {
     const upload = pick(wanted.at)
     if (upload === undefined) return undefined
     if (wanted.kind === 'patch') {
-      const { content, deferred } = upload
-      const headers = { ...CHUNK, 'Upload-Offset': '0', ...(deferred && { 'Upload-Length': `${content().length}` }) }
-      const { status } = await tus.handleRequest('PATCH', upload.path, headers, Buffer.from(content()))
-      const empty = upload.complete && content() === ''
+      const { content, deferred, offset } = upload
+      const rest = content().slice(offset)
+      const headers = {
+        ...CHUNK,
+        'Upload-Offset': String(offset),
+        ...(deferred && { 'Upload-Length': `${content().length}` }),
+      }
+      const { status } = await tus.handleRequest('PATCH', upload.path, headers, Buffer.from(rest))
+      const empty = upload.complete && rest === ''
       expect(status).toBe(upload.gone ? 404 : upload.role === 'final' ? 403 : upload.complete && !empty ? 409 : 204)
       if (status === 204) upload.complete = true
       return assemble()
+    }
+    if (wanted.kind === 'refused') {
+      const { content, offset, gone, role } = upload
+      const odd = wanted.why === 'offset' ? { 'Upload-Offset': String(content().length + 1) } : {}
+      const headers = { ...CHUNK, 'Upload-Offset': String(offset), 'Upload-Checksum': sha1('something else'), ...odd }
+      const { status } = await tus.handleRequest('PATCH', upload.path, headers, Buffer.from(content().slice(offset)))
+      const known = gone ? 404 : role === 'final' ? 403 : undefined
+      const late = wanted.why === 'offset' || (upload.complete && offset !== content().length)
+      expect(status).toBe(known ?? (late ? 409 : 460))
+      return undefined
+    }
+    if (wanted.kind === 'abort') {
+      const { content, deferred, offset, gone, role, complete } = upload
+      const sent = content().slice(offset, offset + wanted.after)
+      const headers = {
+        ...CHUNK,
+        'Upload-Offset': String(offset),
+        ...(wanted.checksum && { 'Upload-Checksum': sha1(sent) }),
+      }
+      const { status } = await tus.handleRequest('PATCH', upload.path, headers, broken(sent))
+      const known = gone ? 404 : role === 'final' ? 403 : complete && offset !== content().length ? 409 : 400
+      expect(status).toBe(known)
+      if (known !== 400 || complete || wanted.checksum) return undefined
+      // Nothing is complete without the end of the body that brought its last byte.
+      const whole = !deferred && offset + sent.length === content().length
+      upload.offset = whole ? Math.max(content().length - 1, offset) : offset + sent.length
+      return undefined
     }
     if (wanted.kind === 'delete') {
       const remove = async (): Promise<number> => (await tus.handleRequest('DELETE', upload.path, VERSION)).status
@@ -131,7 +189,9 @@ async function run(storage: Storage, steps: readonly Step[]): Promise<void> {
     if (upload.gone) return
     const { role, complete, header, content } = upload
     expect(headers['Upload-Concat']).toBe(header)
-    expect(headers['Upload-Offset']).toBe(complete ? String(content().length) : role === 'final' ? undefined : '0')
+    expect(headers['Upload-Offset']).toBe(
+      complete ? String(content().length) : role === 'final' ? undefined : String(upload.offset),
+    )
     if (!complete) return
     const read: Uint8Array[] = []
     const id = upload.path.slice('/files/'.length)
