@@ -10,7 +10,7 @@ import { describeServer } from './handlers/options.js'
 import { appendChunk } from './handlers/patch.js'
 import { createUpload } from './handlers/post.js'
 import { hookRequest, hookUpload } from './hooks.js'
-import { type ErrorContext, resolveOptions, type TusServerOptions } from './options.js'
+import type { ErrorContext, TusServerOptions } from './options.js'
 import {
   type HandleOptions,
   methodOf,
@@ -20,6 +20,7 @@ import {
   type TusResponse,
   toRequest,
 } from './request.js'
+import { resolveOptions } from './resolve-options.js'
 import { isUploadId, type Route, routeOf } from './route.js'
 import { type CleanUpResult, Sweeper } from './sweeper.js'
 import { within } from './within.js'

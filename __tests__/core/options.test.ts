@@ -1,7 +1,7 @@
 // Options: what is no option is a TypeError at construction, and not a surprise in the middle of an upload.
 
 import { MemoryStorage, type Storage, TusServer, type TusServerOptions, tusMiddleware } from '../../src/index.js'
-import { resolveOptions } from '../../src/options.js'
+import { resolveOptions } from '../../src/resolve-options.js'
 import { quietLogger, startServer } from './support.js'
 
 const storage: Storage = Object.assign(new MemoryStorage(), { freeBytes: () => 1000 })
