@@ -1,6 +1,6 @@
 // Uploads made of others: what the protocol leaves to the server, and what is around it.
 import { type HookUpload, MemoryStorage, TusError, type TusServerOptions } from '../../src/index.js'
-import { idOf, startServer } from './support.js'
+import { deferred, idOf, startServer } from './support.js'
 
 const PARTIAL = { 'Upload-Concat': 'partial' }
 
@@ -83,6 +83,45 @@ it('a partial upload that comes to be needed while the application thinks about 
   expect((await handle('DELETE', path)).status).toBe(409)
   expect((await handle('HEAD', path)).status).toBe(200)
   expect((await handle('HEAD', String(made[0]))).status).toBe(200)
+})
+
+it('a final upload whose partial one is held for a moment is answered once the application knows of it', async () => {
+  const completed: string[] = []
+  const asked = deferred()
+  const decision = deferred()
+  const { partial, final, stored, handle, storage } = withPartials({
+    onBeforeTerminate: () => {
+      asked.resolve()
+      return decision.promise
+    },
+    onUploadComplete: ({ upload }) => void completed.push(upload.id),
+  })
+  const path = await partial('ab')
+  const removal = handle('DELETE', path)
+  await asked.promise
+  const making = final([path])
+  while ((await storage.waitingFinals?.(idOf(path)))?.length === 0) await new Promise(setImmediate)
+  expect(completed).toEqual([])
+  decision.resolve()
+  expect((await removal).status).toBe(409)
+  const { status, headers } = await making
+  expect(status).toBe(201)
+  expect(completed).toEqual([idOf(String(headers.Location))])
+  expect(String(await stored(String(headers.Location)))).toBe('ab')
+})
+
+it('a final upload whose partial one is held for long is no success yet, and its URL is told', async () => {
+  const { partial, final, handle, storage } = withPartials({ claimWaitMs: 20, onUploadComplete: () => {} })
+  const path = await partial('ab')
+  // By a server that answers nobody.
+  const claim = await storage.claim?.(idOf(path), { owner: 'silent', ttlMs: 60_000 })
+  const { status, headers } = await final([path])
+  expect([status, headers['Retry-After']]).toEqual([423, '1'])
+  await storage.release?.(idOf(path), (claim as { fence: number }).fence)
+  const head = () => handle('HEAD', String(headers.Location))
+  expect((await head()).status).toBe(423)
+  while ((await head()).status === 423) await new Promise(setImmediate)
+  expect((await head()).headers).toMatchObject({ 'Upload-Offset': '2' })
 })
 
 it('the last PATCH of a partial upload assembles the final ones that wait for it', async () => {

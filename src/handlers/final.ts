@@ -51,14 +51,28 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
   }
   const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
   const location = { Location: locationOf(core, request, id) }
-  if ((await assemble(core, id)) !== 'ok') {
-    return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
+  const result = await assemble(core, id)
+  if (core.completions.areAwaited && (result === 'ok' || partials.every(({ complete }) => complete))) {
+    return created(location, async () => {
+      if (result !== 'ok') await assembleWhenFree(core, request, id, concat.partials)
+      return finishFinal(core, request, id)
+    })
   }
-  if (core.completions.areAwaited) {
-    return created(location, () => finishFinal(core, request, id))
+  if (result !== 'ok') {
+    return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
   }
   core.completions.wake()
   return { status: 201, headers: location, body: undefined }
+}
+
+/**
+ * Assembles a final upload whose partial ones are complete, but one is held: by a removal, say, that will find that it is
+ * needed. An answer before that would pass for the end of an upload that was not finished yet.
+ * @throws TusError `ERR_LOCKED`
+ */
+async function assembleWhenFree(core: Core, request: TusRequest, id: string, partials: readonly string[]) {
+  for (const partial of partials) await core.claims.settled(partial, { signal: () => request.options.signal })
+  if ((await assemble(core, id)) !== 'ok') throw new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
 }
 
 async function finishFinal(core: Core, request: TusRequest, id: string): Promise<CompletionResult | undefined> {
