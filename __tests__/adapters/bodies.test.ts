@@ -3,7 +3,7 @@
 import { MemoryStorage, type Storage, type TusMiddlewareOptions } from '../../src/index.js'
 import { deferred, hookedStorage, MIB, overriding, pattern } from '../core/support.js'
 import { CHUNK, create, idle, offsetOf, patch, RawConnection, send, TUS, untilQuiet, untilRead } from './client.js'
-import { HOSTS, start, storedBytes } from './hosts.js'
+import { type Handler, HOSTS, start, storedBytes } from './hosts.js'
 
 /** A storage that remembers of each write how large its chunks were. */
 function recording(): { storage: Storage; writes: number[][] } {
@@ -98,6 +98,37 @@ describe.each(HOSTS)('$name', (host) => {
     const writes = await sendPieces({ size: 4000, pieces: 4, middleware, memoryBudget: 3999 })
     expect(writes.flat()).toEqual([1000, 1000, 1000, 1000])
     expect(await sendPieces({ size: 4000, pieces: 4, middleware, memoryBudget: 4000 })).toEqual([[4000]])
+  })
+
+  test('the memory of what is stored is given back at once, unless somebody else has seen the bytes', async () => {
+    const chunks: Uint8Array[] = []
+    const storage = hookedStorage({
+      write: (given, write) => {
+        chunks.push(...given)
+        return write()
+      },
+    })
+    const bytes = pattern(3 * MIB)
+    const upload = async (before: readonly Handler[]): Promise<void> => {
+      const { port } = await start(host, { before, tus: { storage } })
+      const path = await create(port, bytes.length)
+      chunks.length = 0
+      expect((await patch(port, path, 0, bytes)).status).toBe(204)
+      expect((await storedBytes(storage, path)).equals(bytes)).toBe(true)
+    }
+    await upload([])
+    expect(chunks.length).toBeGreaterThan(30)
+    expect(chunks.filter(({ length }) => length > 0)).toEqual([])
+
+    const listening: Buffer[] = []
+    await upload([
+      (req, _res, next) => {
+        req.on('data', (chunk: Buffer) => void listening.push(chunk)).pause()
+        next()
+      },
+    ])
+    expect(Buffer.concat(listening).equals(bytes)).toBe(true)
+    expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
   })
 
   test('a creation with a body is treated like a chunk', async () => {

@@ -4,6 +4,7 @@ import getRawBody from 'raw-body'
 import { TusError } from '../errors.js'
 import { parseContentLength } from '../headers/integer.js'
 import type { AdapterBody, RequestBody } from '../request.js'
+import { releaseMemory } from './release-memory.js'
 import type { AdapterRequest } from './request-target.js'
 
 /**
@@ -42,6 +43,8 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   readonly #req: AdapterRequest
   readonly #queue: Uint8Array[] = []
   #pull: { resolve(result: Result): void; reject(error: unknown): void } | undefined
+  /** Whether nobody else has seen any of it: then its memory is nobody else's, either. */
+  #isAlone: boolean
   #started = false
   #ended = false
   #error: unknown
@@ -49,6 +52,8 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   constructor(req: AdapterRequest, gathers: number) {
     this.#req = req
     this.gathers = gathers
+    // In HTTP/2 Node may have several chunks in one buffer, and read into it still.
+    this.#isAlone = req.httpVersionMajor === 1
   }
 
   get ready(): boolean {
@@ -70,6 +75,10 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.#ended = true
     this.received = this.gathers
     return req.read() as Uint8Array
+  }
+
+  release(chunk: Uint8Array): void {
+    if (this.#isAlone) releaseMemory(chunk)
   }
 
   streamInstead(): void {
@@ -111,6 +120,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
       this.#end(new TusError('ERR_BODY_CONSUMED'))
       return
     }
+    if (req.listenerCount('data') > 0) this.#isAlone = false
     // It stays after the end: an error may come when the socket is destroyed, and nobody else listens.
     req.on('error', this.#onError)
     if (req.destroyed || req.socket.destroyed) {
@@ -126,6 +136,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
 
   readonly #onData = (chunk: Uint8Array): void => {
     this.received += chunk.length
+    if (this.#req.listenerCount('data') > 1) this.#isAlone = false
     if (this.gathers > 0 || this.#pull === undefined) {
       this.#queue.push(chunk)
       if (this.gathers === 0) this.#req.pause()

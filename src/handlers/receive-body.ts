@@ -223,6 +223,7 @@ class Receiver implements PacedBody {
   /** Starts to write the batch once the write before has settled; the next batch is gathered meanwhile. */
   async #write(): Promise<void> {
     await this.#settleWrite()
+    const { stage, body } = this.#reception
     const batch = this.#batch
     const bytes = this.#batchBytes
     const reserved = Math.min(this.#reserved, bytes)
@@ -231,8 +232,9 @@ class Receiver implements PacedBody {
     this.#reserved -= reserved
     this.#writing = (async () => {
       try {
-        await this.#reception.stage.write(batch)
+        await stage.write(batch)
         this.#staged += bytes
+        if (isAdapterBody(body)) for (const chunk of batch) body.release?.(chunk)
       } catch (error) {
         throw new StorageFailure(error)
       } finally {

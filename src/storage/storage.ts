@@ -85,7 +85,8 @@ export interface Stage {
   /**
    * Stores bytes after those staged before. They count for nothing until a commit. If it fails, nothing of this call
    * is staged. A stage whose claim is lost need not store anything: its commit says so.
-   * The bytes belong to the callee until the call settles, and to the caller again then.
+   * The bytes belong to the callee until the call settles, and to the caller again then, who may free them: copy what
+   * is kept.
    */
   write(chunks: readonly Uint8Array[]): Awaitable<void>
   /**
