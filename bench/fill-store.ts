@@ -7,8 +7,11 @@ import { join } from 'node:path'
 import { SQLiteStorage } from 'resumable-upload'
 
 const STATE_FOLDER = '.resumable-upload'
-const FINISHED_SHARE = 0.9
+const FINISHED_OF_TEN = 9
 const EXPIRED_BYTES = 4096
+const DAY_MS = 24 * 60 * 60_000
+/** Over so long a time the uploads came in. */
+const PAST_MS = 30 * DAY_MS
 const METADATA = `filename ${Buffer.from('file.bin').toString('base64')}`
 
 /** How many uploads to put into a store. */
@@ -44,24 +47,31 @@ export async function fillStore(folder: string, { uploads, expired }: Filling): 
     'INSERT INTO uploads (id, length, offset, metadata, created_at, expires_at, complete) VALUES (?, ?, ?, ?, ?, ?, ?)',
   )
   const now = Date.now()
-  const day = 24 * 60 * 60_000
   const unfinished: string[] = []
   for (let upload = 0; upload < uploads; upload++) {
-    const id = randomBytes(16).toString('hex')
-    const finished = upload < uploads * FINISHED_SHARE
-    insert.run(id, 1024, finished ? 1024 : 0, METADATA, now, finished ? null : now + day, finished ? 1 : 0)
+    const createdAt = Math.floor(now - PAST_MS * (1 - upload / uploads))
+    const id = idOf(createdAt)
+    // Of every age, so that those are asked for that lie far from each other.
+    const finished = upload % 10 < FINISHED_OF_TEN
+    insert.run(id, 1024, finished ? 1024 : 0, METADATA, createdAt, finished ? null : now + DAY_MS, finished ? 1 : 0)
     closeSync(openSync(join(finished ? folder : parts, id), 'w'))
     if (!finished) unfinished.push(id)
   }
   const bytes = randomBytes(EXPIRED_BYTES)
   for (let upload = 0; upload < expired; upload++) {
-    const id = randomBytes(16).toString('hex')
-    insert.run(id, 2 * EXPIRED_BYTES, EXPIRED_BYTES, METADATA, now - day, now - 1 - upload, 0)
+    const id = idOf(now - DAY_MS)
+    insert.run(id, 2 * EXPIRED_BYTES, EXPIRED_BYTES, METADATA, now - DAY_MS, now - 1 - upload, 0)
     writeFileSync(join(parts, id), bytes)
   }
   database.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')
   database.close()
   return unfinished
+}
+
+/** An id as the server makes them. */
+function idOf(createdAtMs: number): string {
+  const seconds = Math.floor(createdAtMs / 1000)
+  return seconds.toString(16).padStart(8, '0') + randomBytes(12).toString('hex')
 }
 
 function openDatabase(path: string): Database {

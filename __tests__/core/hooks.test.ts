@@ -1,6 +1,6 @@
 // The callbacks of an upload's life.
 import { type HookRequest, type HookUpload, TusError } from '../../src/index.js'
-import { startServer } from './support.js'
+import { idOf, startServer } from './support.js'
 
 const METADATA = `filename ${Buffer.from('naïve.txt').toString('base64')},empty`
 
@@ -311,4 +311,20 @@ describe('Location', () => {
     const { headers } = await handle('POST', '/files', { 'Upload-Length': '1' }, undefined, request)
     expect(headers.Location).toMatch(new RegExp(`^${prefix}[0-9a-f]{32}$`))
   })
+})
+
+it('ids begin with the second of their creation, and have nothing else in common', async () => {
+  let now = Date.UTC(2026, 0, 1)
+  const { create } = startServer({ now: () => now })
+  const ids: string[] = []
+  for (let second = 0; second < 200; second++) {
+    for (const part of [0, 999]) {
+      now = Date.UTC(2026, 0, 1, 0, 0, second) + part
+      ids.push(idOf(await create({ 'Upload-Length': '5' })))
+    }
+  }
+  expect(ids.map((id) => id.slice(0, 8))).toEqual(
+    ids.map((_, index) => (Date.UTC(2026, 0, 1) / 1000 + Math.floor(index / 2)).toString(16)),
+  )
+  for (let at = 8; at < 32; at += 2) expect(new Set(ids.map((id) => id.slice(at, at + 2))).size).toBeGreaterThan(100)
 })

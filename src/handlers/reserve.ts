@@ -20,13 +20,14 @@ export async function reserve(
   wanted: Pick<NewUpload, 'length' | 'metadata' | 'concat'>,
 ): Promise<NewUpload> {
   const { storage, generateId, now, hooks } = core.options
-  const id = generateId ? await generateId(hookRequest(request)) : randomId()
+  const createdAtMs = now()
+  const id = generateId ? await generateId(hookRequest(request)) : randomId(createdAtMs)
   let upload: NewUpload = {
     id,
     name: id,
     ...wanted,
     attributes: undefined,
-    createdAtMs: now(),
+    createdAtMs,
     expiresAtMs: expiryOf(core, false) ?? undefined,
   }
   if (hooks.onUploadCreate !== undefined) {
