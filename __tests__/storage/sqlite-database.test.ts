@@ -292,3 +292,26 @@ describe('SQLiteStorage: the log', () => {
     expect(run).toEqual({ code: 0, signal: null, stdout: 'closed\n', stderr: '' })
   })
 })
+
+it('no statement walks over all uploads', async () => {
+  const directory = tempFolder()
+  const database = openDatabase(join(directory, 'any.sqlite'))
+  const prepare = jest.spyOn(Object.getPrototypeOf(database) as typeof database, 'prepare')
+  const storage = new SQLiteStorage({ directory })
+  const texts = prepare.mock.calls.map(([sql]) => sql).filter((sql) => /\buploads\b/.test(sql))
+  prepare.mockRestore()
+  await storage.close()
+  expect(texts.length).toBeGreaterThan(25)
+  const tables = openDatabase(join(directory, STATE, 'uploads.sqlite'))
+  const plans = texts.flatMap((sql) => {
+    const values = sql.split('?').slice(1).map(() => 0)
+    const steps = tables.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[]
+    return steps.map(({ detail }) => ({ detail, sql }))
+  })
+  database.close()
+  tables.close()
+  expect(plans.length).toBeGreaterThan(texts.length / 2)
+  // An index that has few of them is no walk over all.
+  const few = /USING (COVERING )?INDEX uploads_(buried|due|by_expiry)\b/
+  expect(plans.filter(({ detail }) => /^SCAN (uploads|final|partial)\b/.test(detail) && !few.test(detail))).toEqual([])
+})

@@ -9,8 +9,8 @@ import { RECORD, type Row, uploadOf } from './row.js'
 import { Statements } from './statements.js'
 import type { Writes } from './writes.js'
 
-/** Follows a final upload that is neither removed nor assembled. */
-const PENDING = 'JOIN uploads final ON final.id = waiting.final AND final.complete = 0 AND final.buried = 0'
+/** Follows a final upload that is neither removed nor assembled. CROSS: from those that wait, not from all uploads. */
+const PENDING = 'CROSS JOIN uploads final ON final.id = waiting.final AND final.complete = 0 AND final.buried = 0'
 
 /** Says of a row of `uploads` that a final upload waits for it. */
 export const IS_NEEDED = `(concat IS NOT NULL AND EXISTS (
@@ -24,7 +24,7 @@ const SQL = {
   // Removed partial uploads count as ready, so that assembly finds that they are gone.
   readyFinals: `SELECT final.id FROM waiting ${PENDING}
     LEFT JOIN uploads AS partial ON partial.id = waiting.partial AND partial.buried = 0
-    GROUP BY final.id
+    GROUP BY waiting.final
     HAVING min(coalesce(partial.complete = 1 AND (partial.owner IS NULL OR partial.lease_until <= ?), 1)) = 1 LIMIT ?`,
   liveOn: `UPDATE uploads SET expires_at = ? WHERE expires_at < ? AND complete = 0
     AND id IN (SELECT final FROM waiting WHERE partial = ?)`,
