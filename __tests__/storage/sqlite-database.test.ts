@@ -304,7 +304,10 @@ it('no statement walks over all uploads', async () => {
   expect(texts.length).toBeGreaterThan(25)
   const tables = openDatabase(join(directory, STATE, 'uploads.sqlite'))
   const plans = texts.flatMap((sql) => {
-    const values = sql.split('?').slice(1).map(() => 0)
+    const values = sql
+      .split('?')
+      .slice(1)
+      .map(() => 0)
     const steps = tables.prepare(`EXPLAIN QUERY PLAN ${sql}`).all(...values) as { detail: string }[]
     return steps.map(({ detail }) => ({ detail, sql }))
   })

@@ -59,11 +59,14 @@ export class Vacuum {
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
     this.#listing = undefined
     let more = true
-    for (let seen = 0; more && seen < limit; seen++) {
+    const found: Promise<void>[] = []
+    while (more && found.length < limit) {
       const next = await listing.next()
       if (next.done) more = false
-      else await this.#tidy(next.value).catch(note)
+      // Beside each other, so that their records are read at one go.
+      else found.push(this.#tidy(next.value).catch(note))
     }
+    await Promise.all(found)
     // Another step may have begun anew meanwhile; then this listing is not needed any more.
     if (more && this.#listing === undefined) this.#listing = listing
     else if (more) await listing.return?.()
