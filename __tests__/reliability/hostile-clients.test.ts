@@ -59,7 +59,6 @@ const patchOf = (path: string, headers: object, more = ''): string =>
 describe('headers', () => {
   test.each([
     ['17 KiB in one', `X-Large: ${'a'.repeat(17 * 1024)}\r\n`, [431]],
-    ['a megabyte in one', `X-Large: ${'a'.repeat(MIB)}\r\n`, [431]],
     ['17 KiB in many', 'X-Small: a\r\n'.repeat(2500), [431]],
     ['1,400 small ones', 'a:b\r\n'.repeat(1400), [201]],
     ['a name with a space', 'Upload Offset: 0\r\n', [400]],
@@ -72,6 +71,13 @@ describe('headers', () => {
     ['__proto__', '__proto__: a\r\nconstructor: b\r\n', [201]],
   ])('%s', async (_what, lines, statuses) => {
     expect(statusesOf(await tell(head('POST', '/files', HEADERS, `Content-Length: 0\r\n${lines}`)))).toEqual(statuses)
+  })
+
+  test('a megabyte in one', async () => {
+    const lines = `Content-Length: 0\r\nX-Large: ${'a'.repeat(MIB)}\r\n`
+    const statuses = statusesOf(await tell(head('POST', '/files', HEADERS, lines)))
+    // Node closes the connection while the rest is on its way, and that may cost the client the answer.
+    expect([[431], []]).toContainEqual(statuses)
   })
 
   test.each([
