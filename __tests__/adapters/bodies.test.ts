@@ -1,6 +1,9 @@
 // How a body reaches the core: not before it is wanted, gathered by raw-body within bufferLimit, streamed beyond.
 
-import { MemoryStorage, type Storage, type TusMiddlewareOptions } from '../../src/index.js'
+import { once } from 'node:events'
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import { MemoryStorage, type Storage, type TusMiddlewareOptions, TusServer, tusListener } from '../../src/index.js'
 import { deferred, hookedStorage, MIB, overriding, pattern } from '../core/support.js'
 import { CHUNK, create, idle, offsetOf, patch, RawConnection, send, TUS, untilQuiet, untilRead } from './client.js'
 import { type Handler, HOSTS, start, storedBytes } from './hosts.js'
@@ -309,3 +312,32 @@ describe.each(HOSTS)('$name', (host) => {
     expect(await offsetOf(port, await create(port, 5))).toBe(0)
   })
 })
+
+test('a request that was made up in the process keeps its bytes', async () => {
+  const storage = new MemoryStorage()
+  const tus = new TusServer({ storage })
+  const created = await tus.handleRequest('POST', '/files', { ...TUS, 'Upload-Length': '100000' })
+  const bytes = pattern(100_000)
+  const socket = Object.assign(new Socket(), {
+    _write: (_chunk: unknown, _encoding: unknown, done: () => void) => done(),
+  })
+  const req = new IncomingMessage(socket)
+  const path = String(created.headers.Location)
+  Object.assign(req, { method: 'PATCH', url: path, httpVersionMajor: 1, complete: true })
+  Object.assign(req.headers, { 'content-length': '100000', 'upload-offset': '0' }, lowerCase(CHUNK))
+  req.push(bytes)
+  req.push(null)
+  const res = new ServerResponse(req)
+  res.assignSocket(socket)
+  const ended = once(res, 'prefinish')
+  tusListener(tus)(req, res)
+  await ended
+  expect(res.statusCode).toBe(204)
+  expect(bytes.length).toBe(100_000)
+  expect((await storedBytes(storage, path)).equals(bytes)).toBe(true)
+  await tus.close()
+})
+
+function lowerCase(headers: object): object {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value]))
+}

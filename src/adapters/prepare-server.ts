@@ -53,8 +53,8 @@ export function withholdContinue(req: IncomingMessage): boolean {
 /** Warns once per upload server if it runs behind a server that would end long uploads. */
 export function warnIfUnprepared(tus: TusServer, req: IncomingMessage): void {
   if (warned.has(tus)) return
-  const { server } = req.socket as { server?: Server }
-  if (server === undefined || prepared.has(server) || !(server.requestTimeout > 0)) return
+  const { server } = req.socket as { server?: Server | null }
+  if (!server || prepared.has(server) || !(server.requestTimeout > 0)) return
   warned.add(tus)
   tus.warn(
     `resumable-upload: the HTTP server ends every request after ${server.requestTimeout / 1000} s, uploads that are ` +
