@@ -1,6 +1,7 @@
 // What is left of uploads when the system was started anew, as after a power loss: never more than was synced.
-import { readFileSync, truncateSync } from 'node:fs'
+import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
 import { bytes, Subject } from '../../src/testing/subject.js'
 import { tempFolder } from './support/temp-folder.js'
@@ -79,4 +80,29 @@ it('a finished upload is there after another start of the system', async () => {
   const { id } = await first.create({ length: 3000 })
   await first.append(id, ONE, { complete: true, durable: true })
   await (await start(directory, 'two')).assertBytes(id, ONE)
+})
+
+it('a sync of the log that fails once pieces were put together leads back to the pieces, which are on the disk', async () => {
+  const directory = tempFolder()
+  const parts = join(directory, '.resumable-upload/parts')
+  const first = await start(directory, 'one')
+  const { id } = await first.create({ length: 6000 })
+  await first.append(id, ONE, { durable: true })
+  // Whose claim ran out goes on in another file.
+  await first.claim(id, 'late', { ttlMs: -1 })
+  await first.append(id, TWO, { durable: true })
+  const stage = await first.open(id)
+  await stage.write(THREE)
+  const sync = jest.spyOn(SQLiteRecords.prototype, 'sync').mockRejectedValueOnce(new Error('EIO'))
+  await expect(stage.commit({ complete: true, durable: true })).rejects.toThrow('EIO')
+  sync.mockRestore()
+  await stage.close()
+  await first.release(id, stage.fence)
+  expect((await first.get(id)).offset).toBe(5000)
+  // What it was put together in was synced by nobody.
+  for (const name of readdirSync(parts)) if (name.endsWith('.flat')) truncateSync(join(parts, name), 0)
+  const second = await start(directory, 'two')
+  await second.assertBytes(id, ONE, TWO)
+  await second.append(id, THREE, { complete: true, durable: true })
+  await second.assertBytes(id, ONE, TWO, THREE)
 })

@@ -35,6 +35,8 @@ export class CombinedStage implements Stage {
   readonly #inBackground: (work: () => Promise<void>) => void
   readonly #takesJournaled: (bytes: number) => boolean
   #pieces: readonly Piece[]
+  /** Those that have become one blob with the last commit. They stay until that is on the disk. */
+  #scattered: readonly Piece[] | undefined
   #committed: number
   #staged: number
   /** How many bytes are on the disk for sure. */
@@ -85,6 +87,7 @@ export class CombinedStage implements Stage {
     if (to < this.#staged) await this.#cutBack(to)
     // Pieces in several blobs become one before the upload is complete: nobody ever sees a finished file of many.
     const scattered = complete && this.#pieces.length > 1 ? this.#pieces : undefined
+    this.#scattered = scattered
     if (scattered && this.#loss === undefined) await this.#flatten(to)
     else if (complete || durable) await this.#open()
     if (this.#loss !== undefined) return this.#loss
@@ -231,7 +234,9 @@ export class CombinedStage implements Stage {
       if (upload.offset === this.#synced && upload.fence !== this.#fence) return
       // What is complete was synced by whoever completed it. That may be this stage, whose claim holds until it has been.
       if (upload.complete && (upload.fence !== this.#fence || upload.holder === undefined)) return
-      const pieces = piecesAfterDistrust(upload.pieces, this.#synced, `${this.#id}.${this.#fence}.again`)
+      const trusted = upload.fence === this.#fence ? this.#scattered : undefined
+      const again = `${this.#id}.${this.#fence}.again`
+      const pieces = piecesAfterDistrust(trusted ?? upload.pieces, this.#synced, again)
       if (await this.#records.fallBack(upload, this.#synced, pieces)) return
     }
   }
