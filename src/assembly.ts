@@ -10,12 +10,13 @@ import type { AssemblyResult } from './storage/storage.js'
 const HOPELESS = { 'too-large': 413, gone: 410 } as const
 
 /**
- * Assembles a final upload if its partial uploads are complete; what is left to be done then is done in the background,
- * unless the caller does it first. May be called again and again.
+ * Assembles a final upload if its partial uploads are complete. May be called again and again.
+ * @param isFinished - whether the caller does what is left to be done then, at once; if not, it is done in the background
  */
-export async function assemble(core: Core, id: string): Promise<AssemblyResult> {
-  const { storage, durability } = core.options
-  const assembly = { expiresAtMs: expiryOf(core, true), durable: durability !== 'none' }
+export async function assemble(core: Core, id: string, isFinished = false): Promise<AssemblyResult> {
+  const { storage, durability, leaseMs } = core.options
+  const completion = isFinished ? { owner: core.claims.owner, ttlMs: leaseMs } : undefined
+  const assembly = { expiresAtMs: expiryOf(core, true), durable: durability !== 'none', completion }
   const result = (await storage.assemble?.(id, assembly)) ?? 'gone'
   if (result === 'too-large' || result === 'gone') {
     await removeUpload(core, id, { request: undefined, tombstone: tombstoneOf(core, HOPELESS[result]) })

@@ -81,7 +81,8 @@ export class Completions {
     const running = this.#running.get(id)
     if (running !== undefined) return running
     const taken = await this.#take(id, dead)
-    return taken && this.#track(id, this.#try(taken, request))
+    // Somebody else here may have taken it at the same moment.
+    return taken === undefined ? this.#running.get(id) : this.#track(id, this.#try(taken, request))
   }
 
   /** Looks for what is due now, instead of some time later. */
@@ -277,7 +278,12 @@ export class Completions {
   async #removePartial(id: string): Promise<void> {
     // Another final upload may need it still.
     if (!(await isUnneeded(this.#core().options.storage, id))) return
-    await removeUpload(this.#core(), id, { request: undefined })
+    try {
+      await removeUpload(this.#core(), id, { request: undefined })
+    } catch (error) {
+      // Somebody thinks about its removal, and for long. The final upload, which is whole, need not wait for that.
+      if (!(error instanceof TusError && error.status === 423)) throw error
+    }
   }
 
   async #callHook({ upload, attempt }: Try, request: HookRequest | undefined): Promise<CompletionResult | undefined> {

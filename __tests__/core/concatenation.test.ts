@@ -1,6 +1,6 @@
 // Uploads made of others: what the protocol leaves to the server, and what is around it.
 import { type HookUpload, MemoryStorage, TusError, type TusServerOptions } from '../../src/index.js'
-import { deferred, idOf, startServer } from './support.js'
+import { deferred, idOf, overriding, startServer } from './support.js'
 
 const PARTIAL = { 'Upload-Concat': 'partial' }
 
@@ -122,6 +122,52 @@ it('a final upload whose partial one is held for long is no success yet, and its
   expect((await head()).status).toBe(423)
   while ((await head()).status === 423) await new Promise(setImmediate)
   expect((await head()).headers).toMatchObject({ 'Upload-Offset': '2' })
+})
+
+it('a final upload is finished by the request that made it, whoever looks for work at that moment', async () => {
+  const calls: string[] = []
+  const inner = new MemoryStorage()
+  const storage = overriding(inner, {
+    assemble: async (id, assembly) => {
+      const result = await inner.assemble(id, assembly)
+      if (result === 'ok') await server.tus.cleanUp()
+      return result
+    },
+  })
+  const server = withPartials({
+    storage,
+    onUploadComplete: ({ request, attempt }) => void calls.push(`${request?.method} ${attempt}`),
+  })
+  expect((await server.final([await server.partial('ab')])).status).toBe(201)
+  expect(calls).toEqual(['POST 1'])
+})
+
+it('a partial upload that somebody else holds for long does not hold up the final one', async () => {
+  const calls: unknown[] = []
+  const [asked, decision] = [deferred(), deferred()]
+  const inner = new MemoryStorage()
+  let removal: Promise<unknown> | undefined
+  const storage = overriding(inner, {
+    flatten: async (id, attempt, durable) => {
+      removal = server.handle('DELETE', path)
+      await asked.promise
+      return inner.flatten(id, attempt, durable)
+    },
+  })
+  const server = withPartials({
+    storage,
+    claimWaitMs: 20,
+    onBeforeTerminate: () => {
+      asked.resolve()
+      return decision.promise
+    },
+    onUploadComplete: ({ attempt }) => void calls.push(attempt),
+  })
+  const path = await server.partial('ab')
+  expect((await server.final([path])).status).toBe(201)
+  expect(calls).toEqual([1])
+  decision.resolve()
+  expect(await removal).toMatchObject({ status: 204 })
 })
 
 it('the last PATCH of a partial upload assembles the final ones that wait for it', async () => {

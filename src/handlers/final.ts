@@ -51,16 +51,18 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
   }
   const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
   const location = { Location: locationOf(core, request, id) }
-  const result = await assemble(core, id)
-  if (core.completions.areAwaited && (result === 'ok' || partials.every(({ complete }) => complete))) {
+  const awaited = core.completions.areAwaited
+  const result = await assemble(core, id, awaited)
+  if (result === 'too-large') throw new TusError('ERR_MAX_SIZE_EXCEEDED')
+  if (result === 'gone') throw new TusError('ERR_NO_PARTIAL')
+  const unfinished = result === 'unfinished'
+  if (awaited && !(unfinished && partials.some(({ complete }) => !complete))) {
     return created(location, async () => {
-      if (result !== 'ok') await assembleWhenFree(core, request, id, concat.partials)
-      return finishFinal(core, request, id)
+      const assembled = unfinished ? await assembleWhenFree(core, request, id, concat.partials) : result
+      return finishFinal(core, request, id, assembled)
     })
   }
-  if (result !== 'ok') {
-    return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
-  }
+  if (unfinished) return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
   core.completions.wake()
   return { status: 201, headers: location, body: undefined }
 }
@@ -72,17 +74,27 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
  */
 async function assembleWhenFree(core: Core, request: TusRequest, id: string, partials: readonly string[]) {
   for (const partial of partials) await core.claims.settled(partial, { signal: () => request.options.signal })
-  if ((await assemble(core, id)) !== 'ok') throw new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
+  const result = await assemble(core, id, true)
+  if (result !== 'ok' && result !== 'already') throw new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
+  return result
 }
 
-async function finishFinal(core: Core, request: TusRequest, id: string): Promise<CompletionResult | undefined> {
+async function finishFinal(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  assembled: 'ok' | 'already',
+): Promise<CompletionResult | undefined> {
   const { completions, options } = core
+  const upload = await options.storage.get(id)
+  // By the assembly it is this request's to finish, before anybody else looks for what is due.
+  if (assembled === 'ok' && upload !== undefined) return completions.finish(upload, hookRequest(request))
   const result = await completions.finishIfDue(id, hookRequest(request))
   if (result !== undefined) return result
   // Another process may have come first.
-  const upload = await options.storage.get(id)
-  if (upload !== undefined) completions.assertSettled(upload)
-  return upload?.completion?.result
+  const now = await options.storage.get(id)
+  if (now !== undefined) completions.assertSettled(now)
+  return now?.completion?.result
 }
 
 /** The partial uploads that are named, each one let through by the application. */

@@ -140,9 +140,9 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.assemble} */
-  async assemble(id: string, { expiresAtMs, durable }: Assembly): Promise<AssemblyResult> {
-    const result = await this.#records.assemble(id, expiresAtMs)
-    if (durable && result === 'ok') await this.#records.sync()
+  async assemble(id: string, assembly: Assembly): Promise<AssemblyResult> {
+    const result = await this.#records.assemble(id, assembly)
+    if (assembly.durable && (result === 'ok' || result === 'already')) await this.#records.sync()
     return result
   }
 

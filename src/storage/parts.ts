@@ -2,6 +2,7 @@
 
 import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import type {
+  Assembly,
   AssemblyResult,
   Awaitable,
   ClaimRequest,
@@ -130,7 +131,7 @@ export interface Records {
   /** Whether an upload other than this one names a blob: a final upload, or the partial upload that it was made for. */
   isShared(blob: string, id: string): Awaitable<boolean>
   /** One transaction: a final upload gets its partial uploads' pieces, and is complete and due. */
-  assemble(id: string, expiresAtMs: number | null): Awaitable<AssemblyResult>
+  assemble(id: string, assembly: Assembly): Awaitable<AssemblyResult>
   /** Gives a final upload a blob of its own in place of those that it shares, within a try that has not run out. */
   detach(id: string, attempt: number, pieces: readonly Piece[]): Awaitable<boolean>
   /** The final uploads that wait for a partial upload. */

@@ -60,13 +60,15 @@ export interface Assembly {
   readonly expiresAtMs: number | null
   /** Whether the record must have reached the disk before it settles. */
   readonly durable: boolean
+  /** Who does what is left to be done; if not given, whoever comes first. */
+  readonly completion?: CompletionRequest | undefined
 }
 
 /**
- * `ok`: the upload is complete, by this call or an earlier one; `unfinished`: a partial upload is; `too-large`: the sum
- * is above what the upload may have; `gone`: the upload or one of its partial uploads was removed.
+ * `ok`: the upload is complete by this call; `already`: by an earlier one; `unfinished`: a partial upload is; `too-large`:
+ * the sum is above what the upload may have; `gone`: the upload or one of its partial uploads was removed.
  */
-export type AssemblyResult = 'ok' | 'unfinished' | 'too-large' | 'gone'
+export type AssemblyResult = 'ok' | 'already' | 'unfinished' | 'too-large' | 'gone'
 
 /**
  * `exists`: the id or the name is taken, or a final upload still refers to bytes of an upload that had the id;

@@ -97,7 +97,7 @@ export function testConcatenation({ test, has }: Suite): void {
     await finish(subject, second, two)
     assert.equal((await subject.storage.readyFinals?.(10))?.join(), id)
     assert.equal(await assemble(subject, id), 'ok')
-    assert.equal(await assemble(subject, id), 'ok')
+    assert.equal(await assemble(subject, id), 'already')
     assert.equal((await subject.storage.waitingFinals?.(second))?.length, 0)
     assert.equal((await subject.storage.readyFinals?.(10))?.length, 0)
     await subject.assertBytes(id, one, two)
@@ -116,6 +116,20 @@ export function testConcatenation({ test, has }: Suite): void {
     await subject.expire()
     assert.equal((await storage.readyFinals?.(10))?.join(), id)
     assert.equal(await assemble(subject, id), 'ok')
+  })
+
+  test('what is left to be done can belong to whoever assembles it, as the first try', async (subject) => {
+    const { storage, leaseMs } = subject
+    const id = await final(subject, [await partial(subject, one)])
+    const completion = { owner: 'A', ttlMs: leaseMs }
+    assert.equal(await storage.assemble?.(id, { ...ASSEMBLY, completion }), 'ok')
+    assert.equal((await storage.dueCompletions?.(10))?.length, 0)
+    assert.equal(await storage.takeCompletion?.(id, { owner: 'B', ttlMs: leaseMs }), undefined)
+    const { attempt, worker } = (await subject.get(id)).completion ?? {}
+    assert.deepEqual([attempt, worker], [1, 'A'])
+    assert.equal(await storage.assemble?.(id, { ...ASSEMBLY, completion: { owner: 'B', ttlMs: leaseMs } }), 'already')
+    await subject.expire()
+    assert.equal((await storage.takeCompletion?.(id, { owner: 'B', ttlMs: leaseMs }))?.attempt, 2)
   })
 
   test('bytes of nothing but empty partial uploads', async (subject) => {

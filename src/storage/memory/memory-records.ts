@@ -4,6 +4,7 @@ import { type Completion, isPartial, type NewUpload, type Tombstone } from '../.
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { assembledPieces, blobOwner, firstPieces, isReady, piecesAfterTakeover } from '../pieces.js'
 import type {
+  Assembly,
   AssemblyResult,
   ClaimRequest,
   ClaimResult,
@@ -172,10 +173,10 @@ export class MemoryRecords implements Records {
     )
   }
 
-  assemble(id: string, expiresAtMs: number | null): AssemblyResult {
+  assemble(id: string, { expiresAtMs, completion }: Assembly): AssemblyResult {
     const entry = this.#living(id)
     if (entry === undefined) return 'gone'
-    if (entry.upload.complete) return 'ok'
+    if (entry.upload.complete) return 'already'
     const partials = this.#partials(entry.upload)
     if (partials === undefined) return 'gone'
     const sum = partials.reduce((bytes, { offset }) => bytes + offset, 0)
@@ -187,7 +188,7 @@ export class MemoryRecords implements Records {
       length: sum,
       complete: true,
       expiresAtMs: expiresAtMs ?? undefined,
-      completion: { settled: false, attempt: 0, dueAtMs: this.#now(), worker: undefined, result: undefined },
+      completion: this.#begun(completion ?? { owner: undefined, ttlMs: 0 }),
       pieces: assembledPieces(partials),
     }
     this.#sharing.add(id)

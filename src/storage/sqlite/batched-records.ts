@@ -3,6 +3,7 @@
 import type { NewUpload, Tombstone } from '../../upload.js'
 import type { Journal, Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import type {
+  Assembly,
   AssemblyResult,
   ClaimRequest,
   ClaimResult,
@@ -93,8 +94,8 @@ export class BatchedRecords implements Records {
     return this.#batch.read(() => this.#records.isShared(blob, id))
   }
 
-  assemble(id: string, expiresAtMs: number | null): Promise<AssemblyResult> {
-    return this.#batch.write(() => this.#records.assemble(id, expiresAtMs))
+  assemble(id: string, assembly: Assembly): Promise<AssemblyResult> {
+    return this.#batch.write(() => this.#records.assemble(id, assembly))
   }
 
   detach(id: string, attempt: number, pieces: readonly Piece[]): Promise<boolean> {

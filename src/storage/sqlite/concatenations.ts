@@ -3,7 +3,7 @@
 import type { NewUpload } from '../../upload.js'
 import type { Piece, StoredUpload } from '../parts.js'
 import { assembledPieces, isReady } from '../pieces.js'
-import type { AssemblyResult } from '../storage.js'
+import type { Assembly, AssemblyResult } from '../storage.js'
 import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { Statements } from './statements.js'
@@ -28,8 +28,8 @@ const SQL = {
     HAVING min(coalesce(partial.complete = 1 AND (partial.owner IS NULL OR partial.lease_until <= ?), 1)) = 1 LIMIT ?`,
   liveOn: `UPDATE uploads SET expires_at = ? WHERE expires_at < ? AND complete = 0
     AND id IN (SELECT final FROM waiting WHERE partial = ?)`,
-  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, expires_at = ?, complete = 1, due_at = ?, attempt = 0
-    WHERE id = ?`,
+  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, expires_at = ?, complete = 1, due_at = ?, attempt = ?,
+    worker = ? WHERE id = ?`,
   share: 'INSERT OR IGNORE INTO sharing (blob, upload) VALUES (?, ?)',
   shareNoMore: 'DELETE FROM sharing WHERE upload = ?',
   sharedBy: `SELECT 1 FROM uploads WHERE buried = 0 AND id <> ?
@@ -82,11 +82,11 @@ export class Concatenations {
     this.#statements.write('liveOn', expiresAtMs, expiresAtMs, partial)
   }
 
-  assemble(id: string, expiresAtMs: number | null, nowMs: number): AssemblyResult {
+  assemble(id: string, { expiresAtMs, completion }: Assembly, nowMs: number): AssemblyResult {
     return this.#writes.transaction(() => {
       const final = this.#get(id)
       if (final === undefined) return 'gone'
-      if (final.complete) return 'ok'
+      if (final.complete) return 'already'
       const { concat } = final
       const partials = this.#partials(concat?.partials ?? [])
       if (partials === undefined) return 'gone'
@@ -96,7 +96,9 @@ export class Concatenations {
       const pieces = assembledPieces(partials)
       for (const { blob } of pieces) this.#statements.write('share', blob, id)
       this.#statements.write('waitNoMore', id)
-      this.#statements.write('assemble', sum, sum, JSON.stringify(pieces), expiresAtMs, nowMs, id)
+      const { owner, ttlMs } = completion ?? { owner: undefined, ttlMs: 0 }
+      const first = [nowMs + ttlMs, owner === undefined ? 0 : 1, owner ?? null]
+      this.#statements.write('assemble', sum, sum, JSON.stringify(pieces), expiresAtMs, ...first, id)
       return 'ok'
     })
   }

@@ -5,6 +5,7 @@ import type { NewUpload, Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
 import type {
+  Assembly,
   AssemblyResult,
   ClaimRequest,
   ClaimResult,
@@ -282,8 +283,8 @@ export class SQLiteRecords implements Records {
     return this.#concatenations.isShared(blob, blobOwner(blob), id)
   }
 
-  assemble(id: string, expiresAtMs: number | null): AssemblyResult {
-    return this.#concatenations.assemble(id, expiresAtMs, this.#now())
+  assemble(id: string, assembly: Assembly): AssemblyResult {
+    return this.#concatenations.assemble(id, assembly, this.#now())
   }
 
   detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
