@@ -91,3 +91,17 @@ it('a read sees what was committed before it was asked for, and what was asked t
   void batch.write(insert(8))
   expect(await Promise.all([read, both])).toEqual([2, 2])
 })
+
+it('waits but once for a database that another process does not let go of, and then all fail', async () => {
+  database.exec('PRAGMA busy_timeout = 50')
+  const begins = jest.spyOn(writes, 'transaction')
+  other.exec('BEGIN IMMEDIATE')
+  const run = jest.fn()
+  const jobs = Array.from({ length: 150 }, () => batch.write(run))
+  const outcomes = await Promise.allSettled(jobs)
+  expect(run).not.toHaveBeenCalled()
+  other.exec('ROLLBACK')
+  expect(outcomes.map(({ status }) => status)).toEqual(jobs.map(() => 'rejected'))
+  expect(begins).toHaveBeenCalledTimes(1)
+  expect(await batch.write(insert(1))).toBe(1)
+})

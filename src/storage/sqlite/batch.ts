@@ -1,6 +1,7 @@
 // Puts what many requests ask of the database at about the same time into one transaction: locking it and writing the log
 // costs more than most statements do.
 
+import { isBusy } from './driver.js'
 import type { Writes } from './writes.js'
 
 /** So many at most, so that other processes get at the database, and the event loop at other work. */
@@ -47,9 +48,12 @@ export class Batch {
     const reads = this.#reads
     this.#writes = []
     this.#reads = []
+    let busy: { readonly error: unknown } | undefined
     for (let at = 0; at < writes.length; at += MOST) {
       const jobs = writes.slice(at, at + MOST)
-      runAll(jobs, (action) => this.#transactions.transaction(action))
+      // Whoever has the database for so long will have it longer: waited for again, it would hold up everything else here.
+      if (busy !== undefined) rejectAll(jobs, busy.error)
+      else busy = runAll(jobs, (action) => this.#transactions.transaction(action))
     }
     if (reads.length > 0) runAll(reads, (action) => this.#transactions.reading(action))
   }
@@ -64,24 +68,33 @@ export class Batch {
   }
 }
 
-function runAll(jobs: readonly Job[], transaction: (action: () => unknown[]) => unknown[]): void {
+/** @returns the error, if the database was busy for as long as it is waited for; then what is left was not even tried */
+function runAll(
+  jobs: readonly Job[],
+  transaction: (action: () => unknown[]) => unknown[],
+): { readonly error: unknown } | undefined {
   if (jobs.length > 1) {
-    let results: unknown[] | undefined
     try {
-      results = transaction(() => jobs.map(({ run }) => run()))
-    } catch {
-      // Nothing of it was done. Each by itself, the others don't suffer from the one that fails.
-    }
-    if (results !== undefined) {
+      const results = transaction(() => jobs.map(({ run }) => run()))
       for (const [index, { resolve }] of jobs.entries()) resolve(results[index] as never)
-      return
+      return undefined
+    } catch (error) {
+      // If not, nothing of it was done. Each by itself, the others don't suffer from the one that fails.
+      if (isBusy(error)) return rejectAll(jobs, error)
     }
   }
-  for (const { run, resolve, reject } of jobs) {
+  for (const [index, { run, resolve, reject }] of jobs.entries()) {
     try {
       resolve(run() as never)
     } catch (error) {
+      if (isBusy(error)) return rejectAll(jobs.slice(index), error)
       reject(error)
     }
   }
+  return undefined
+}
+
+function rejectAll(jobs: readonly Job[], error: unknown): { readonly error: unknown } {
+  for (const { reject } of jobs) reject(error)
+  return { error }
 }

@@ -52,6 +52,17 @@ export function openDatabase(path: string, driver?: SQLiteDriver): Database {
   throw new Error(missingDriver(driver, cause), { cause })
 }
 
+const SQLITE_BUSY = 5
+/** Of an extended code, what is left of it in this is the code. */
+const PRIMARY_CODE = 0xff
+
+/** Whether an error says that another connection did not let go of the database in time. */
+export function isBusy(error: unknown): boolean {
+  const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown }
+  if (typeof errcode === 'number') return (errcode & PRIMARY_CODE) === SQLITE_BUSY
+  return typeof code === 'string' && code.startsWith('SQLITE_BUSY')
+}
+
 /** Whether a driver can be loaded here. */
 export function hasDriver(driver: SQLiteDriver): boolean {
   try {
