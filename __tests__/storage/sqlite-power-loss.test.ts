@@ -1,6 +1,7 @@
 // What is left of uploads when the system was started anew, as after a power loss: never more than was synced.
 import { readdirSync, readFileSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
+import { FileWriter } from '../../src/storage/files/file-writer.js'
 import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
 import { bytes, Subject } from '../../src/testing/subject.js'
@@ -106,3 +107,29 @@ it('a sync of the log that fails once pieces were put together leads back to the
   await second.append(id, THREE, { complete: true, durable: true })
   await second.assertBytes(id, ONE, TWO, THREE)
 })
+
+it.each([
+  ['open', 'EMFILE', 5000],
+  ['fdatasync', 'EIO', 3000],
+] as const)(
+  'a sync that fails by its %s: what was stored before counts as it should',
+  async (syscall, code, stands) => {
+    const subject = await start(tempFolder(), 'one')
+    const { id } = await subject.create({ length: 6000 })
+    await subject.append(id, ONE, { durable: true })
+    await subject.append(id, TWO)
+    const stage = await subject.open(id)
+    await stage.write(THREE)
+    const error = Object.assign(new Error(code), { syscall, code })
+    const sync = jest.spyOn(FileWriter.prototype, 'sync').mockRejectedValueOnce(error)
+    const completion = { owner: 'A', ttlMs: 1000 }
+    await expect(stage.commit({ complete: true, durable: true, completion })).rejects.toThrow(code)
+    sync.mockRestore()
+    await stage.close()
+    await subject.release(id, stage.fence)
+    expect((await subject.get(id)).offset).toBe(stands)
+    const rest = Buffer.concat([ONE, TWO, THREE]).subarray(stands)
+    await subject.append(id, rest, { complete: true, durable: true, completion })
+    await subject.assertBytes(id, ONE, TWO, THREE)
+  },
+)

@@ -108,7 +108,7 @@ export class CombinedStage implements Stage {
     this.#committed = to
     if (complete) this.#loss = 'moved'
     else if (release) this.#loss = 'fenced'
-    if (durable) await this.#trusting(() => this.#records.sync())
+    if (durable) await this.#syncRecords()
     if (complete) await this.#finish(syncs)
     if (durable) this.#synced = to
     else if (syncSoon && !complete) this.#syncSoon()
@@ -182,7 +182,7 @@ export class CombinedStage implements Stage {
       try {
         await this.#blobs.syncPlaced(this.#name)
       } catch (error) {
-        await this.#blobs.takeBack(this.#name, blob)
+        if (!wasNotTried(error)) await this.#blobs.takeBack(this.#name, blob)
         throw error
       }
     })
@@ -212,6 +212,16 @@ export class CombinedStage implements Stage {
   async #trusting(sync: () => Promise<void> | void): Promise<void> {
     try {
       await sync()
+    } catch (error) {
+      if (!wasNotTried(error)) await this.#distrust()
+      throw error
+    }
+  }
+
+  /** What is committed must not stand if it is not on the disk, for whatever reason: somebody might be told of it. */
+  async #syncRecords(): Promise<void> {
+    try {
+      await this.#records.sync()
     } catch (error) {
       await this.#distrust()
       throw error
@@ -319,6 +329,11 @@ export class CombinedStage implements Stage {
       } catch {}
     }
   }
+}
+
+/** Whether it never came to a sync, for want of a descriptor, say: then nothing is lost by it. */
+function wasNotTried(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException | undefined)?.syscall === 'open'
 }
 
 function lossOf(upload: StoredUpload | undefined, fence: number, from: number): Loss | undefined {
