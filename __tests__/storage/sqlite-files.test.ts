@@ -210,6 +210,7 @@ describe('SQLiteStorage: files', () => {
     mkdirSync(join(directory, 'stuck/full'), { recursive: true })
     const { fence } = await subject.claim(id)
     await expect(Promise.resolve(storage.remove(id, fence))).rejects.toThrow()
+    await subject.release(id, fence)
     mkdirSync(part('0-no-file'))
     for (let index = 0; index < 30; index++) writeFileSync(part(`orphan${index}`), 'x')
     const failures: unknown[] = []

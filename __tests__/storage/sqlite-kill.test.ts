@@ -2,11 +2,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
-import { assertSameBytes, bytes, newUpload, Subject } from '../../src/testing/subject.js'
+import { assertSameBytes, bytes, manualClock, newUpload, Subject } from '../../src/testing/subject.js'
 import { built, runUntilKilled } from './support/run-node.js'
 import { tempFolder } from './support/temp-folder.js'
 
 const [FIRST, SECOND, THIRD] = [bytes(300_000, 1), bytes(400_000, 2), bytes(200_000, 3)]
+const LEASE_MS = 600_000
 const LENGTH = FIRST.length + SECOND.length + THIRD.length
 
 /**
@@ -37,7 +38,7 @@ async function killed(directory: string, stopAt: string, body: string): Promise<
     const { bytes } = require(${JSON.stringify(built('testing/subject.js'))})
     const [FIRST, SECOND, THIRD] = [bytes(300000, 1), bytes(400000, 2), bytes(200000, 3)]
     const storage = new SQLiteStorage({ directory: ${JSON.stringify(directory)} })
-    const open = async (owner = 'A', ttlMs = 600000) => {
+    const open = async (owner = 'A', ttlMs = ${LEASE_MS}) => {
       const { upload, fence } = await storage.claim('id', { owner, ttlMs })
       return { fence, stage: await storage.openStage('id', fence, upload.offset) }
     }
@@ -66,10 +67,11 @@ interface Reopened {
 let open: SQLiteStorage | undefined
 
 function reopen(directory: string): Reopened {
-  open = new SQLiteStorage({ directory })
+  const clock = manualClock()
+  open = new SQLiteStorage({ directory, now: clock.now })
   return {
     storage: open,
-    subject: new Subject(open, { clock: { now: Date.now, advance: () => {} }, leaseMs: 60_000 }),
+    subject: new Subject(open, { clock, leaseMs: LEASE_MS }),
     file: join(directory, 'the-file'),
     parts: () => readdirSync(join(directory, '.resumable-upload/parts')),
   }
@@ -83,7 +85,9 @@ async function goOn({ subject }: Reopened, ...rest: readonly Buffer[]): Promise<
   await stage.close()
 }
 
-async function vacuum(storage: SQLiteStorage): Promise<void> {
+/** Tidies up once the claims of the killed process have run out. */
+async function vacuum({ storage, subject }: Reopened): Promise<void> {
+  await subject.expire()
   while ((await storage.vacuum(100)).more);
 }
 
@@ -109,7 +113,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     const reopened = reopen(directory)
     await reopened.subject.assertBytes('id', FIRST)
     expect(existsSync(reopened.file)).toBe(false)
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     await goOn(reopened, SECOND, THIRD)
     assertSameBytes(readFileSync(reopened.file), WHOLE)
     expect(reopened.parts()).toEqual([])
@@ -149,10 +153,10 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
       expect(existsSync(reopened.file)).toBe(false)
       expect((await reopened.subject.get('id')).complete).toBe(true)
       if (who === 'a reader') await reopened.subject.assertBytes('id', WHOLE)
-      else await vacuum(reopened.storage)
+      else await vacuum(reopened)
       assertSameBytes(readFileSync(reopened.file), WHOLE)
       expect(reopened.parts()).toEqual([])
-      await vacuum(reopened.storage)
+      await vacuum(reopened)
       await reopened.subject.assertBytes('id', WHOLE)
     },
   )
@@ -175,7 +179,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     await killed(directory, `stopBefore(fs, 'renameSync', 'the-file')`, COMPLETE.replace('open()', "open('A', -1000)"))
     const reopened = reopen(directory)
     await reopened.subject.claim('id', 'C')
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     assertSameBytes(readFileSync(reopened.file), WHOLE)
     await reopened.subject.assertBytes('id', WHOLE)
   })
@@ -186,7 +190,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     const reopened = reopen(directory)
     assertSameBytes(readFileSync(reopened.file), WHOLE)
     await reopened.subject.assertBytes('id', WHOLE)
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     await reopened.subject.assertBytes('id', WHOLE)
   })
 
@@ -207,7 +211,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     await reopened.subject.assertBytes('id', FIRST, SECOND)
     await goOn(reopened, THIRD)
     assertSameBytes(readFileSync(reopened.file), WHOLE)
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     expect(reopened.parts()).toEqual([])
   })
 
@@ -216,7 +220,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     await killed(directory, `stopBefore(promises, 'unlink', 'parts')`, SCATTER)
     const reopened = reopen(directory)
     expect(reopened.parts()).toHaveLength(2)
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     expect(reopened.parts()).toEqual([])
     assertSameBytes(readFileSync(reopened.file), WHOLE)
     await reopened.subject.assertBytes('id', WHOLE)
@@ -237,7 +241,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     expect(await reopened.storage.get('id')).toBeUndefined()
     expect(reopened.parts()).toHaveLength(1)
     expect(await reopened.storage.create(newUpload(0, { id: 'id', name: 'the-file' }))).toBe('exists')
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     expect(reopened.parts()).toEqual([])
     expect(await reopened.storage.create(newUpload(0, { id: 'id', name: 'the-file', length: 1 }))).toBe('created')
     await reopened.subject.append('id', bytes(1), { complete: true })
@@ -255,7 +259,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     )
     const reopened = reopen(directory)
     expect(await reopened.storage.get('id')).toBeUndefined()
-    await vacuum(reopened.storage)
+    await vacuum(reopened)
     expect(existsSync(reopened.file)).toBe(false)
     expect(await reopened.storage.create(newUpload(0, { id: 'id', name: 'the-file' }))).toBe('created')
   })

@@ -19,6 +19,9 @@ import type {
 } from './storage.js'
 import { finishRemoval, removeBlobs, Vacuum } from './vacuum.js'
 
+/** For so long more the vacuum leaves a removal that takes long to whoever does it. */
+const REMOVAL_LEASE_MS = 60_000
+
 /**
  * A storage made of a half that keeps records and a half that keeps bytes.
  *
@@ -32,6 +35,7 @@ export class CombinedStorage implements Storage {
   readonly #claimed = new Map<string, StoredUpload>()
   readonly #settler: JournalSettler | undefined
   readonly #vacuum: Vacuum
+  readonly #now: () => number
   #background: Promise<void> = Promise.resolve()
 
   /**
@@ -42,6 +46,7 @@ export class CombinedStorage implements Storage {
   constructor(records: Records, blobs: Blobs, now: () => number = Date.now) {
     this.#records = records
     this.#blobs = blobs
+    this.#now = now
     this.#vacuum = new Vacuum(records, blobs)
     const { journal } = records
     if (journal !== undefined) this.#settler = new JournalSettler({ journal, blobs, now })
@@ -99,7 +104,12 @@ export class CombinedStorage implements Storage {
     const upload = await this.#records.bury(id, fence, tombstone)
     if (upload === undefined) return false
     // A record that came back without its bytes would be worse than one that was never removed.
-    if (durable) await this.#records.sync()
+    if (durable) {
+      await this.#records.sync()
+      // If that took longer than the claim lasts, the vacuum may have done the rest, and the name be another upload's.
+      const isOver = (upload.holder?.leaseUntilMs ?? 0) <= this.#now()
+      if (isOver && !(await this.#records.renew(id, fence, REMOVAL_LEASE_MS))) return true
+    }
     await finishRemoval(this.#records, this.#blobs, upload, durable)
     return true
   }

@@ -104,13 +104,13 @@ export interface Records {
   /** One transaction: compare-and-swap on fence and offset. A complete upload never changes again: `moved`. */
   commit(id: string, fence: number, commit: RecordCommit): Awaitable<CommitResult>
   /**
-   * Marks the record as removed, so that nobody sees it any more; its blobs go next. `undefined`: fenced or gone, or a
-   * final upload waits for it.
+   * Marks the record as removed, so that nobody sees it any more; its blobs go next. The claim stays, and can be renewed
+   * and given back. `undefined`: fenced or gone, or a final upload waits for it.
    */
   bury(id: string, fence: number, tombstone: Tombstone | undefined): Awaitable<StoredUpload | undefined>
   /** Drops a record that was buried, after its blobs. */
   forget(upload: StoredUpload): Awaitable<void>
-  /** Records that were buried and not forgotten: a kill came in between. */
+  /** Records that were buried and not forgotten, and that nobody holds any more: a kill or a failure came in between. */
   buried(limit: number): Awaitable<readonly StoredUpload[]>
   /** What was kept of a record that was buried. */
   tombstone(id: string): Awaitable<Tombstone | undefined>

@@ -50,11 +50,7 @@ export class Vacuum {
     if (await this.#records.dropTombstones(limit)) return { more: true }
     const failures: unknown[] = []
     const note = (error: unknown): void => void failures.push(error)
-    if (this.#listing === undefined) {
-      for (const upload of await this.#records.buried(limit)) {
-        await finishRemoval(this.#records, this.#blobs, upload, true).catch(note)
-      }
-    }
+    if (this.#listing === undefined) await this.#finishRemovals(limit, note)
     const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
     this.#listing = undefined
@@ -76,6 +72,18 @@ export class Vacuum {
   /** Closes the folder that it is in the middle of. */
   async close(): Promise<void> {
     await this.#listing?.return?.()
+  }
+
+  async #finishRemovals(limit: number, note: (error: unknown) => void): Promise<void> {
+    for (const upload of await this.#records.buried(limit)) {
+      try {
+        // Somebody else may have done it meanwhile, and a new upload may have the name or the id.
+        const left = await this.#records.buried(limit)
+        if (left.some((other) => isSame(upload, other))) await finishRemoval(this.#records, this.#blobs, upload, true)
+      } catch (error) {
+        note(error)
+      }
+    }
   }
 
   /** Deals with one blob that has no finished name: the record is read after the listing, so it is the newer truth. */
@@ -114,4 +122,8 @@ export class Vacuum {
       if ((await this.#records.get(upload.id)) !== undefined) throw error
     }
   }
+}
+
+function isSame(one: StoredUpload, other: StoredUpload): boolean {
+  return one.id === other.id && one.createdAtMs === other.createdAtMs
 }

@@ -76,8 +76,9 @@ export class MemoryRecords implements Records {
   }
 
   renew(id: string, fence: number, ttlMs: number): boolean {
-    const entry = this.#held(id, fence)
-    if (entry?.upload.holder === undefined) return false
+    // Whoever has buried it holds it until it is forgotten.
+    const entry = this.#entries.get(id)
+    if (entry?.upload.fence !== fence || entry.upload.holder === undefined) return false
     const holder = { ...entry.upload.holder, leaseUntilMs: this.#now() + ttlMs }
     entry.upload = { ...entry.upload, holder }
     return true

@@ -63,7 +63,7 @@ const SQL = {
   lease: `INSERT INTO leases (name, owner, until) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
       WHERE leases.owner = excluded.owner OR leases.until <= ?`,
-  buried: `SELECT ${RECORD} FROM uploads WHERE buried = 1 LIMIT ?`,
+  buried: `SELECT ${RECORD} FROM uploads WHERE buried = 1 AND (owner IS NULL OR lease_until <= ?) LIMIT ?`,
 } as const
 
 /** What {@link SQLiteRecords} needs. */
@@ -263,7 +263,7 @@ export class SQLiteRecords implements Records {
   }
 
   buried(limit: number): readonly StoredUpload[] {
-    return this.#statements.all<Row>('buried', limit).map((row) => uploadOf(row, this.#boot))
+    return this.#statements.all<Row>('buried', this.#now(), limit).map((row) => uploadOf(row, this.#boot))
   }
 
   markSynced({ id, createdAtMs }: StoredUpload, synced: number): void {

@@ -1,0 +1,149 @@
+// Tidying up beside those who are still at work, in this process or another one: it takes nothing away from them.
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CombinedStorage } from '../../src/storage/combined-storage.js'
+import { FileBlobs } from '../../src/storage/files/file-blobs.js'
+import { MemoryRecords } from '../../src/storage/memory/memory-records.js'
+import { BatchedRecords } from '../../src/storage/sqlite/batched-records.js'
+import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
+import { bytes, manualClock, newUpload, Subject } from '../../src/testing/subject.js'
+import { type Deferred, deferred } from '../core/support.js'
+import { tempFolder } from './support/temp-folder.js'
+
+const LEASE_MS = 60_000
+
+const opened: CombinedStorage[] = []
+
+afterEach(async () => {
+  for (const storage of opened.splice(0)) await storage.close()
+})
+
+/** Two processes that share a directory. */
+function twoProcesses() {
+  const directory = tempFolder()
+  const clock = manualClock()
+  const start = () => {
+    const records = new SQLiteRecords({ path: join(directory, 'u.sqlite'), now: clock.now, boot: 'one' })
+    const blobs = new FileBlobs({ directory: join(directory, 'files'), partsDirectory: join(directory, 'parts') })
+    const batched = new BatchedRecords(records)
+    const storage = new CombinedStorage(batched, blobs, clock.now)
+    opened.push(storage)
+    return { records: batched, blobs, storage, subject: new Subject(storage, { clock, leaseMs: LEASE_MS }) }
+  }
+  return {
+    clock,
+    one: start(),
+    other: start(),
+    file: (name: string) => join(directory, 'files', name),
+    parts: () => readdirSync(join(directory, 'parts')).sort(),
+  }
+}
+
+/** Syncs of the log wait until `gate` opens; `begun` says that one does. */
+function slowSync(records: BatchedRecords): { begun: Deferred<void>; gate: Deferred<void> } {
+  const [begun, gate] = [deferred(), deferred()]
+  const sync = records.sync.bind(records)
+  jest.spyOn(records, 'sync').mockImplementation(async () => {
+    begun.resolve()
+    await gate.promise
+    await sync()
+  })
+  return { begun, gate }
+}
+
+async function tidyUp(storage: CombinedStorage): Promise<void> {
+  while ((await storage.vacuum(20)).more);
+}
+
+async function finished(subject: Subject, name: string, content = bytes(100)): Promise<string> {
+  const { id } = await subject.create({ length: content.length, name })
+  await subject.append(id, content, { complete: true, durable: true })
+  return id
+}
+
+describe('beside a removal', () => {
+  it('it is left to whoever does it, as long as that one lives', async () => {
+    const { one, other, file } = twoProcesses()
+    const id = await finished(one.subject, 'a')
+    const { fence } = await one.subject.claim(id)
+    const { begun, gate } = slowSync(one.records)
+    const removal = one.storage.remove(id, fence, undefined, true)
+    await begun.promise
+    await other.subject.clock.advance(LEASE_MS - 1)
+    // Renewed as all claims are, although nobody sees the upload any more.
+    expect(await one.storage.renew(id, fence, LEASE_MS)).toBe(true)
+    await other.subject.clock.advance(LEASE_MS - 1)
+    await tidyUp(other.storage)
+    expect(existsSync(file('a'))).toBe(true)
+    gate.resolve()
+    expect(await removal).toBe(true)
+    expect(existsSync(file('a'))).toBe(false)
+    expect(await other.storage.create(newUpload(0, { id, name: 'a' }))).toBe('created')
+  })
+
+  it('it is finished as soon as whoever did it has given up', async () => {
+    const { one, other, file } = twoProcesses()
+    const id = await finished(one.subject, 'a')
+    const { fence } = await one.subject.claim(id)
+    jest.spyOn(one.blobs, 'removePlaced').mockRejectedValueOnce(new Error('EIO'))
+    await expect(one.storage.remove(id, fence, undefined, true)).rejects.toThrow('EIO')
+    await one.storage.release(id, fence)
+    await tidyUp(other.storage)
+    expect(existsSync(file('a'))).toBe(false)
+    expect(await other.storage.create(newUpload(0, { id, name: 'a' }))).toBe('created')
+  })
+
+  it('the file of a new upload stays that has the name of one which another process has removed meanwhile', async () => {
+    const { one, other, file } = twoProcesses()
+    for (const name of ['a', 'b']) {
+      const id = await finished(one.subject, name)
+      const { fence } = await one.subject.claim(id)
+      // As after a kill.
+      await one.records.bury(id, fence, undefined)
+    }
+    await one.subject.expire()
+    const [reached, gate] = [deferred(), deferred()]
+    const removePlaced = one.blobs.removePlaced.bind(one.blobs)
+    jest.spyOn(one.blobs, 'removePlaced').mockImplementation(async (...args) => {
+      reached.resolve()
+      await gate.promise
+      await removePlaced(...args)
+    })
+    const tidying = one.storage.vacuum(20)
+    await reached.promise
+    await tidyUp(other.storage)
+    const id = await finished(other.subject, 'b', bytes(200, 2))
+    gate.resolve()
+    await tidying
+    expect(readFileSync(file('b')).equals(bytes(200, 2))).toBe(true)
+    await other.subject.assertBytes(id, bytes(200, 2))
+  })
+
+  it.each(['done', 'not done'])('that took longer than its claim lasts, and was %s by the vacuum', async (what) => {
+    const { one, other, file } = twoProcesses()
+    const id = await finished(one.subject, 'a')
+    const { fence } = await one.subject.claim(id)
+    const { begun, gate } = slowSync(one.records)
+    const removal = one.storage.remove(id, fence, undefined, true)
+    await begun.promise
+    await one.subject.expire()
+    if (what === 'done') {
+      await tidyUp(other.storage)
+      await finished(other.subject, 'a', bytes(200, 2))
+    }
+    gate.resolve()
+    expect(await removal).toBe(true)
+    expect(existsSync(file('a'))).toBe(what === 'done')
+  })
+
+  it('the claim of a removed upload can be renewed in memory as well', () => {
+    const records = new MemoryRecords(() => 0)
+    records.create(newUpload(0, { id: 'id' }))
+    const claimed = records.claim('id', { owner: 'A', ttlMs: 1 })
+    const fence = claimed && 'fence' in claimed ? claimed.fence : 0
+    const upload = records.bury('id', fence, undefined)
+    expect(records.renew('id', fence, 1)).toBe(true)
+    if (upload !== undefined) records.forget(upload)
+    expect(records.renew('id', fence, 1)).toBe(false)
+  })
+})
