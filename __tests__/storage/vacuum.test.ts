@@ -1,5 +1,5 @@
 // Tidying up beside those who are still at work, in this process or another one: it takes nothing away from them.
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CombinedStorage } from '../../src/storage/combined-storage.js'
 import { FileBlobs } from '../../src/storage/files/file-blobs.js'
@@ -35,6 +35,7 @@ function twoProcesses() {
     one: start(),
     other: start(),
     file: (name: string) => join(directory, 'files', name),
+    part: (blob: string) => join(directory, 'parts', blob),
     parts: () => readdirSync(join(directory, 'parts')).sort(),
   }
 }
@@ -54,6 +55,8 @@ function slowSync(records: BatchedRecords): { begun: Deferred<void>; gate: Defer
 async function tidyUp(storage: CombinedStorage): Promise<void> {
   while ((await storage.vacuum(20)).more);
 }
+
+const PARTIAL = { concat: { header: 'partial', partials: undefined } }
 
 async function finished(subject: Subject, name: string, content = bytes(100)): Promise<string> {
   const { id } = await subject.create({ length: content.length, name })
@@ -145,5 +148,69 @@ describe('beside a removal', () => {
     expect(records.renew('id', fence, 1)).toBe(true)
     if (upload !== undefined) records.forget(upload)
     expect(records.renew('id', fence, 1)).toBe(false)
+  })
+})
+
+describe('does not come before the disk', () => {
+  it.each(['a file', 'a partial upload'])('%s goes once its burial is there', async (what) => {
+    const { one, other, file, parts } = twoProcesses()
+    const { id } = await one.subject.create({ length: 100, name: 'a', ...(what !== 'a file' && PARTIAL) })
+    await one.subject.append(id, bytes(100), { complete: true, durable: true })
+    const isThere = (): boolean => existsSync(file('a')) || parts().length > 0
+    const { fence } = await one.subject.claim(id)
+    await one.records.bury(id, fence, undefined)
+    await one.subject.expire()
+    const { begun, gate } = slowSync(other.records)
+    const tidying = other.storage.vacuum(20)
+    await begun.promise
+    expect(isThere()).toBe(true)
+    gate.resolve()
+    expect(await tidying).toEqual({ more: false })
+    expect(isThere()).toBe(false)
+  })
+
+  it('nor beside the removal of a partial upload that waits for the disk itself', async () => {
+    const { one, other, parts } = twoProcesses()
+    const { id } = await one.subject.create({ length: 100, ...PARTIAL })
+    await one.subject.append(id, bytes(100), { complete: true, durable: true })
+    const { fence } = await one.subject.claim(id)
+    const [removing, tidying] = [slowSync(one.records), slowSync(other.records)]
+    const removal = one.storage.remove(id, fence, undefined, true)
+    await removing.begun.promise
+    const step = other.storage.vacuum(20)
+    await tidying.begun.promise
+    expect(parts()).toEqual([id])
+    tidying.gate.resolve()
+    await step
+    removing.gate.resolve()
+    expect(await removal).toBe(true)
+    expect(parts()).toEqual([])
+  })
+
+  it('and keeps what it was about to remove, if a new upload has the id once it has been there', async () => {
+    const { one, other, part, parts } = twoProcesses()
+    writeFileSync(part('id'), 'left')
+    const { begun, gate } = slowSync(other.records)
+    const step = other.storage.vacuum(20)
+    await begun.promise
+    await one.subject.create({ id: 'id', length: 200 })
+    await one.subject.append('id', bytes(100), { durable: true })
+    gate.resolve()
+    await step
+    expect(parts()).toEqual(['id'])
+    await one.subject.assertBytes('id', bytes(100))
+  })
+
+  it('and removes nothing if the disk fails, but says so', async () => {
+    const { one, other, file } = twoProcesses()
+    const id = await finished(one.subject, 'a')
+    const { fence } = await one.subject.claim(id)
+    await one.records.bury(id, fence, undefined)
+    await one.subject.expire()
+    jest.spyOn(other.records, 'sync').mockRejectedValueOnce(new Error('EIO'))
+    expect(await other.storage.vacuum(20)).toEqual({ more: false, failures: [new Error('EIO')] })
+    expect(existsSync(file('a'))).toBe(true)
+    await tidyUp(other.storage)
+    expect(existsSync(file('a'))).toBe(false)
   })
 })

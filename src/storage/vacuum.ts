@@ -50,7 +50,7 @@ export class Vacuum {
     if (await this.#records.dropTombstones(limit)) return { more: true }
     const failures: unknown[] = []
     const note = (error: unknown): void => void failures.push(error)
-    if (this.#listing === undefined) await this.#finishRemovals(limit, note)
+    if (this.#listing === undefined) await this.#finishRemovals(limit, note).catch(note)
     const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
     this.#listing = undefined
@@ -75,7 +75,11 @@ export class Vacuum {
   }
 
   async #finishRemovals(limit: number, note: (error: unknown) => void): Promise<void> {
-    for (const upload of await this.#records.buried(limit)) {
+    const buried = await this.#records.buried(limit)
+    if (buried.length === 0) return
+    // A record that came back without its bytes would be worse than one that was never removed.
+    await this.#records.sync()
+    for (const upload of buried) {
       try {
         // Somebody else may have done it meanwhile, and a new upload may have the name or the id.
         const left = await this.#records.buried(limit)
@@ -90,15 +94,14 @@ export class Vacuum {
   async #tidy(blob: string): Promise<void> {
     const id = blobOwner(blob)
     const upload = await this.#records.get(id)
-    if (upload === undefined) return (await this.#records.isShared(blob, id)) ? undefined : this.#blobs.remove(blob)
-    const named = upload.pieces.some((piece) => piece.blob === blob)
+    if (upload === undefined) return this.#removeUnnamed(blob)
+    const named = isNamed(upload, blob)
     if (upload.complete) return this.#tidyComplete(upload, blob, named)
     if (named) return
     // A holder may be about to name this blob, so it goes only under a claim of our own, which fences that one off.
     const claim = await this.#records.claim(id, { owner: 'vacuum', ttlMs: VACUUM_LEASE_MS })
     if (claim === undefined || !('fence' in claim)) return
-    const now = await this.#records.get(id)
-    if (now !== undefined && !now.pieces.some((piece) => piece.blob === blob)) await this.#removeUnnamed(blob)
+    await this.#removeUnnamed(blob)
     await this.#records.release(id, claim.fence)
   }
 
@@ -108,10 +111,18 @@ export class Vacuum {
     if (upload.completion?.settled !== false) await this.#removeUnnamed(blob)
   }
 
-  /** Removes a blob that no record names any more; after a power loss one would again, if that were not on the disk. */
+  /** Removes a blob if no record names it; after a power loss one would again, if that were not on the disk. */
   async #removeUnnamed(blob: string): Promise<void> {
+    if (await this.#isNeeded(blob)) return
     await this.#records.sync()
-    await this.#blobs.remove(blob)
+    // Once more: the id may be another upload's by now, and the blob with it.
+    if (!(await this.#isNeeded(blob))) await this.#blobs.remove(blob)
+  }
+
+  async #isNeeded(blob: string): Promise<boolean> {
+    const id = blobOwner(blob)
+    const upload = await this.#records.get(id)
+    return upload === undefined ? this.#records.isShared(blob, id) : isNamed(upload, blob)
   }
 
   async #placeLate(upload: StoredUpload): Promise<void> {
@@ -122,6 +133,10 @@ export class Vacuum {
       if ((await this.#records.get(upload.id)) !== undefined) throw error
     }
   }
+}
+
+function isNamed({ pieces }: StoredUpload, blob: string): boolean {
+  return pieces.some((piece) => piece.blob === blob)
 }
 
 function isSame(one: StoredUpload, other: StoredUpload): boolean {
