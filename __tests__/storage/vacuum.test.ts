@@ -1,5 +1,5 @@
 // Tidying up beside those who are still at work, in this process or another one: it takes nothing away from them.
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CombinedStorage } from '../../src/storage/combined-storage.js'
 import { FileBlobs } from '../../src/storage/files/file-blobs.js'
@@ -212,5 +212,39 @@ describe('does not come before the disk', () => {
     expect(existsSync(file('a'))).toBe(true)
     await tidyUp(other.storage)
     expect(existsSync(file('a'))).toBe(false)
+  })
+})
+
+describe('of several blobs of one upload', () => {
+  it('removes all that are left, in one pass and under one claim', async () => {
+    const { one, other, part, parts } = twoProcesses()
+    const { id } = await one.subject.create({ length: 200 })
+    await one.subject.append(id, bytes(100))
+    for (const left of ['3.flat', '5.flat', '7', '9']) writeFileSync(part(`${id}.${left}`), 'left')
+    const claim = jest.spyOn(other.records, 'claim')
+    const sync = jest.spyOn(other.records, 'sync')
+    expect(await other.storage.vacuum(20)).toEqual({ more: false })
+    expect(parts()).toEqual([id])
+    expect([claim.mock.calls.length, sync.mock.calls.length]).toEqual([1, 1])
+  })
+
+  it('goes on past one that can not be removed', async () => {
+    const { one, other, part, parts } = twoProcesses()
+    const { id } = await one.subject.create({ length: 200 })
+    mkdirSync(part(`${id}.3`))
+    for (const left of ['2', '4']) writeFileSync(part(`${id}.${left}`), 'left')
+    expect((await other.storage.vacuum(20)).failures).toHaveLength(1)
+    expect(parts()).toEqual([`${id}.3`])
+  })
+
+  it('gives the claim back if the disk fails', async () => {
+    const { one, other, part, parts } = twoProcesses()
+    const { id } = await one.subject.create({ length: 200 })
+    writeFileSync(part(`${id}.3`), 'left')
+    jest.spyOn(other.records, 'sync').mockRejectedValueOnce(new Error('EIO'))
+    expect((await other.storage.vacuum(20)).failures).toEqual([new Error('EIO')])
+    expect((await one.subject.get(id)).holder).toBeUndefined()
+    await tidyUp(other.storage)
+    expect(parts()).toEqual([])
   })
 })

@@ -30,6 +30,9 @@ export async function removeBlobs(
   }
 }
 
+/** Takes down what could not be done. */
+type Note = (error: unknown) => void
+
 /** Tidies up in bounded steps. */
 export class Vacuum {
   readonly #records: Records
@@ -49,20 +52,20 @@ export class Vacuum {
   async step(limit: number): Promise<{ more: boolean; failures?: readonly unknown[] }> {
     if (await this.#records.dropTombstones(limit)) return { more: true }
     const failures: unknown[] = []
-    const note = (error: unknown): void => void failures.push(error)
+    const note: Note = (error) => void failures.push(error)
     if (this.#listing === undefined) await this.#finishRemovals(limit, note).catch(note)
     const listing = this.#listing ?? this.#blobs.list()[Symbol.asyncIterator]()
     // Out of the way while it is in use: a step that fails leaves none, and the next one begins anew.
     this.#listing = undefined
     let more = true
-    const found: Promise<void>[] = []
-    while (more && found.length < limit) {
+    const found = new Map<string, string[]>()
+    for (let count = 0; more && count < limit; count++) {
       const next = await listing.next()
       if (next.done) more = false
-      // Beside each other, so that their records are read at one go.
-      else found.push(this.#tidy(next.value).catch(note))
+      else found.set(blobOwner(next.value), [...(found.get(blobOwner(next.value)) ?? []), next.value])
     }
-    await Promise.all(found)
+    // Beside each other, so that their records are read at one go; but those of one upload under one claim.
+    await Promise.all([...found].map(([id, blobs]) => this.#tidy(id, blobs, note).catch(note)))
     // Another step may have begun anew meanwhile; then this listing is not needed any more.
     if (more && this.#listing === undefined) this.#listing = listing
     else if (more) await listing.return?.()
@@ -74,7 +77,7 @@ export class Vacuum {
     await this.#listing?.return?.()
   }
 
-  async #finishRemovals(limit: number, note: (error: unknown) => void): Promise<void> {
+  async #finishRemovals(limit: number, note: Note): Promise<void> {
     const buried = await this.#records.buried(limit)
     if (buried.length === 0) return
     // A record that came back without its bytes would be worse than one that was never removed.
@@ -90,39 +93,50 @@ export class Vacuum {
     }
   }
 
-  /** Deals with one blob that has no finished name: the record is read after the listing, so it is the newer truth. */
-  async #tidy(blob: string): Promise<void> {
-    const id = blobOwner(blob)
+  /** Deals with blobs that have no finished name: the record is read after the listing, so it is the newer truth. */
+  async #tidy(id: string, blobs: readonly string[], note: Note): Promise<void> {
     const upload = await this.#records.get(id)
-    if (upload === undefined) return this.#removeUnnamed(blob)
-    const named = isNamed(upload, blob)
-    if (upload.complete) return this.#tidyComplete(upload, blob, named)
-    if (named) return
-    // A holder may be about to name this blob, so it goes only under a claim of our own, which fences that one off.
+    if (upload === undefined) return this.#removeUnnamed(id, blobs, note)
+    const unnamed = blobs.filter((blob) => !isNamed(upload, blob))
+    if (upload.complete) {
+      if (unnamed.length < blobs.length && isFile(upload)) await this.#placeLate(upload).catch(note)
+      // One of them may be what a try under way copies to.
+      if (upload.completion?.settled !== false) await this.#removeUnnamed(id, unnamed, note)
+      return
+    }
+    if (unnamed.length === 0) return
+    // A holder may be about to name one, so they go only under a claim of our own, which fences that one off.
     const claim = await this.#records.claim(id, { owner: 'vacuum', ttlMs: VACUUM_LEASE_MS })
     if (claim === undefined || !('fence' in claim)) return
-    await this.#removeUnnamed(blob)
-    await this.#records.release(id, claim.fence)
+    try {
+      await this.#removeUnnamed(id, unnamed, note)
+    } finally {
+      await this.#records.release(id, claim.fence)
+    }
   }
 
-  async #tidyComplete(upload: StoredUpload, blob: string, named: boolean): Promise<void> {
-    if (named) return isFile(upload) ? this.#placeLate(upload) : undefined
-    // It may be the one that a try under way copies to.
-    if (upload.completion?.settled !== false) await this.#removeUnnamed(blob)
-  }
-
-  /** Removes a blob if no record names it; after a power loss one would again, if that were not on the disk. */
-  async #removeUnnamed(blob: string): Promise<void> {
-    if (await this.#isNeeded(blob)) return
+  /** Removes the blobs that no record names; after a power loss one would again, if that were not on the disk. */
+  async #removeUnnamed(id: string, blobs: readonly string[], note: Note): Promise<void> {
+    const unnamed = await this.#unnamed(id, blobs)
+    if (unnamed.length === 0) return
     await this.#records.sync()
-    // Once more: the id may be another upload's by now, and the blob with it.
-    if (!(await this.#isNeeded(blob))) await this.#blobs.remove(blob)
+    // Once more: the id may be another upload's by now, and its blob with it.
+    for (const blob of await this.#unnamed(id, unnamed)) {
+      try {
+        await this.#blobs.remove(blob)
+      } catch (error) {
+        note(error)
+      }
+    }
   }
 
-  async #isNeeded(blob: string): Promise<boolean> {
-    const id = blobOwner(blob)
+  async #unnamed(id: string, blobs: readonly string[]): Promise<readonly string[]> {
+    if (blobs.length === 0) return []
     const upload = await this.#records.get(id)
-    return upload === undefined ? this.#records.isShared(blob, id) : isNamed(upload, blob)
+    if (upload !== undefined) return blobs.filter((blob) => !isNamed(upload, blob))
+    const unnamed: string[] = []
+    for (const blob of blobs) if (!(await this.#records.isShared(blob, id))) unnamed.push(blob)
+    return unnamed
   }
 
   async #placeLate(upload: StoredUpload): Promise<void> {
