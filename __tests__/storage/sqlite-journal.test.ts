@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path'
 import { FileBlobs } from '../../src/storage/files/file-blobs.js'
 import { JournalSettler } from '../../src/storage/journal-settler.js'
+import type { StoredUpload } from '../../src/storage/parts.js'
 import type { SQLiteJournal } from '../../src/storage/sqlite/journal.js'
 import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
@@ -45,13 +46,14 @@ async function finished(subject: Subject, content: Buffer, name?: string): Promi
   return { id: upload.id, file: join(directory, upload.name) }
 }
 
+/** The records as another process sees them. */
+function recordsOf(boot: string, now: () => number = Date.now): SQLiteRecords {
+  return new SQLiteRecords({ path: join(directory, '.resumable-upload/uploads.sqlite'), now, boot })
+}
+
 /** The entries that there are, by whoever looks. */
 async function entries(): Promise<number> {
-  const records = new SQLiteRecords({
-    path: join(directory, '.resumable-upload/uploads.sqlite'),
-    now: Date.now,
-    boot: 'any',
-  })
+  const records = recordsOf('any')
   const count = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 1000).length
   await records.close()
   return count
@@ -159,6 +161,18 @@ it('what is larger, partial, or awaited by the application has a sync of its own
   expect(await entries()).toBe(1)
 })
 
+it('a claim that was lost takes nothing out of it', async () => {
+  const first = await start()
+  const { id } = await first.create({ length: 5000 })
+  await first.append(id, SMALL)
+  const { upload } = await first.claim(id, 'late', { ttlMs: -1 })
+  await first.append(id, bytes(2000, 2), { complete: true, durable: true })
+  const records = recordsOf('one')
+  expect(records.fallBack(upload as StoredUpload, 0, [{ start: 0, blob: id }])).toBe(false)
+  await records.close()
+  expect(await entries()).toBe(1)
+})
+
 describe('in the background', () => {
   let now: number
   let records: SQLiteRecords
@@ -176,11 +190,7 @@ describe('in the background', () => {
     now = Date.now()
     synced = []
     failing = false
-    records = new SQLiteRecords({
-      path: join(directory, '.resumable-upload/uploads.sqlite'),
-      now: () => now,
-      boot: 'one',
-    })
+    records = recordsOf('one', () => now)
     blobs = new FileBlobs({ directory, partsDirectory: join(directory, '.resumable-upload/parts') })
     const { syncFile, syncPlaced } = blobs
     blobs.syncFile = async (name) => {

@@ -274,8 +274,10 @@ export class SQLiteRecords implements Records {
     // Still in doubt in another run of the system: then what is there of its blobs is looked at once more.
     const change = [to, to, JSON.stringify(pieces), this.#boot]
     return this.#writes.transaction(() => {
-      this.journal.forget(id)
-      return this.#statements.write('fallBack', ...change, id, createdAtMs, offset, fence)
+      const done = this.#statements.write('fallBack', ...change, id, createdAtMs, offset, fence)
+      // Not for a claim that was lost: whoever has taken over may have completed the upload.
+      if (done) this.journal.forget(id)
+      return done
     })
   }
 
