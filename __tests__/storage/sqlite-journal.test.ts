@@ -179,6 +179,8 @@ describe('in the background', () => {
   let blobs: FileBlobs
   let synced: string[]
   let failing: boolean
+  /** Happens while the sync of a file is under way. */
+  let meanwhile: () => Promise<void>
   let settler: JournalSettler
 
   /** A settler that is woken by hand, on an upload that the journal has. */
@@ -190,10 +192,12 @@ describe('in the background', () => {
     now = Date.now()
     synced = []
     failing = false
+    meanwhile = async () => {}
     records = recordsOf('one', () => now)
     blobs = new FileBlobs({ directory, partsDirectory: join(directory, '.resumable-upload/parts') })
     const { syncFile, syncPlaced } = blobs
     blobs.syncFile = async (name) => {
+      await meanwhile()
       if (failing) throw Object.assign(new Error('EIO'), { code: 'EIO' })
       synced.push(`bytes of ${name}`)
       return syncFile.call(blobs, name)
@@ -250,6 +254,23 @@ describe('in the background', () => {
     await afterMs(60_000)
     expect(left()).toBe(0)
   })
+
+  it.each([false, true])(
+    'an entry with the number of one that was dropped is another one (sync fails: %s)',
+    async (fails) => {
+      failing = fails
+      meanwhile = async () => {
+        meanwhile = async () => {}
+        const other = recordsOf('one')
+        other.journal.drop(other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10))
+        await other.close()
+        await finished(await start(), bytes(200, 2))
+      }
+      await afterMs(40_000).catch(() => {})
+      expect(left()).toBe(1)
+      expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
+    },
+  )
 
   it('with too much on its way, uploads have syncs of their own', () => {
     let taken = 0

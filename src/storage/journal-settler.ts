@@ -97,12 +97,12 @@ export class JournalSettler {
   }
 
   async #settleSome(entries: readonly JournalEntry[]): Promise<void> {
-    const done: number[] = []
+    const done: JournalEntry[] = []
     const names: string[] = []
     for (const entry of entries) {
       if (this.#closed) return
       if (!(await this.#sync(entry))) continue
-      done.push(entry.number)
+      done.push(entry)
       if (entry.file !== undefined) names.push(entry.file.name)
     }
     await Promise.all(names.map((name) => this.#blobs.syncPlaced(name)))
@@ -110,13 +110,14 @@ export class JournalSettler {
   }
 
   /** @returns whether the entry is not needed any more */
-  async #sync({ number, file, atMs }: JournalEntry): Promise<boolean> {
+  async #sync(entry: JournalEntry): Promise<boolean> {
+    const { file, atMs } = entry
     if (file === undefined) return true
     try {
       return (await this.#blobs.syncFile(file.name)) || atMs < this.#now() - MOVED_MS
     } catch (error) {
       // A file whose sync failed is never trusted to another one.
-      const bytes = await this.#journal.bytesOf(number)
+      const bytes = await this.#journal.bytesOf(entry)
       if (bytes !== undefined) await this.#blobs.restore(file, bytes)
       throw error
     }

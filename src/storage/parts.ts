@@ -62,14 +62,18 @@ export interface JournaledFile {
   readonly name: string
 }
 
-/** One small upload in a journal. */
+/** One small upload in a journal, as it was when it was read. */
 export interface JournalEntry {
-  /** Its number; later ones are larger. */
+  /** Its number; later ones are larger. Once an entry is dropped, another one may get its number. */
   readonly number: number
-  /** Its file; `undefined` if it was removed. */
-  readonly file: JournaledFile | undefined
+  /** The upload. */
+  readonly id: string
+  /** When that was created: its id may be another one's by now. */
+  readonly createdAtMs: number
   /** When it was put there, in milliseconds since the epoch. */
   readonly atMs: number
+  /** Its file; `undefined` if it was removed. */
+  readonly file: JournaledFile | undefined
 }
 
 /**
@@ -84,9 +88,9 @@ export interface Journal {
   /** Entries beyond a number that were there at a time, the oldest first. */
   entries(beyond: number, beforeMs: number, limit: number): Awaitable<readonly JournalEntry[]>
   /** The bytes of one. */
-  bytesOf(number: number): Awaitable<Uint8Array | undefined>
-  /** Drops entries: their files are on the disk, or nobody wants them any more. */
-  drop(numbers: readonly number[]): Awaitable<void>
+  bytesOf(entry: JournalEntry): Awaitable<Uint8Array | undefined>
+  /** Drops entries, as far as they are the same yet: their files are on the disk, or nobody wants them any more. */
+  drop(entries: readonly JournalEntry[]): Awaitable<void>
 }
 
 /** Keeps the records of uploads. */

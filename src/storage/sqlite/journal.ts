@@ -2,7 +2,7 @@
 
 import type { Journal, JournalEntry, JournaledFile, Piece } from '../parts.js'
 import { firstPieces } from '../pieces.js'
-import type { Database } from './driver.js'
+import type { Bindable, Database } from './driver.js'
 import { Statements } from './statements.js'
 import type { Writes } from './writes.js'
 
@@ -14,16 +14,21 @@ const RECOVERED_AT_ONCE = 100
 const UPLOAD = `LEFT JOIN uploads ON uploads.id = journal.id AND uploads.created_at = journal.created_at
   AND complete = 1 AND buried = 0`
 
+const FILE = 'uploads.id AS id, coalesce(name, uploads.id) AS name, pieces'
+
+/** Numbers are used again, by others; this names an entry, as it was when it was read. */
+const SAME = `number = ? AND journal.id = ? AND journal.created_at = ? AND added_at = ?`
+
 const SQL = {
   add: `INSERT INTO journal (id, created_at, bytes, added_at, boot)
     SELECT id, created_at, ?, ?, ? FROM uploads WHERE id = ?`,
   any: 'SELECT 1 FROM journal LIMIT 1',
-  entries: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, pieces, added_at FROM journal ${UPLOAD}
-    WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
-  bytes: 'SELECT bytes FROM journal WHERE number = ?',
-  drop: 'DELETE FROM journal WHERE number = ?',
+  entries: `SELECT number, ${FILE}, journal.id AS entry_id, journal.created_at AS created_at, added_at
+    FROM journal ${UPLOAD} WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
+  bytes: `SELECT bytes FROM journal WHERE ${SAME}`,
+  drop: `DELETE FROM journal WHERE ${SAME}`,
   forget: 'DELETE FROM journal WHERE id = ?',
-  lost: `SELECT number, uploads.id AS id, coalesce(name, uploads.id) AS name, pieces, bytes FROM journal ${UPLOAD}
+  lost: `SELECT number, ${FILE}, bytes FROM journal ${UPLOAD}
     WHERE journal.boot <> ? ORDER BY number LIMIT ?`,
   recovered: 'UPDATE journal SET boot = ? WHERE number = ?',
 } as const
@@ -33,6 +38,12 @@ interface Row {
   readonly id: string | null
   readonly name: string
   readonly pieces: string | null
+}
+
+interface EntryRow extends Row {
+  readonly entry_id: string
+  readonly created_at: number
+  readonly added_at: number
 }
 
 /** The journal in SQLite. */
@@ -65,17 +76,22 @@ export class SQLiteJournal implements Journal {
   }
 
   entries(beyond: number, beforeMs: number, limit: number): readonly JournalEntry[] {
-    const rows = this.#statements.all<Row & { readonly added_at: number }>('entries', beyond, beforeMs, limit)
-    return rows.map((row) => ({ number: row.number, file: fileOf(row), atMs: row.added_at }))
+    return this.#statements.all<EntryRow>('entries', beyond, beforeMs, limit).map((row) => ({
+      number: row.number,
+      id: row.entry_id,
+      createdAtMs: row.created_at,
+      atMs: row.added_at,
+      file: fileOf(row),
+    }))
   }
 
-  bytesOf(number: number): Uint8Array | undefined {
-    return this.#statements.one<{ readonly bytes: Uint8Array }>('bytes', number)?.bytes
+  bytesOf(entry: JournalEntry): Uint8Array | undefined {
+    return this.#statements.one<{ readonly bytes: Uint8Array }>('bytes', ...same(entry))?.bytes
   }
 
-  drop(numbers: readonly number[]): void {
+  drop(entries: readonly JournalEntry[]): void {
     this.#writes.transaction(() => {
-      for (const number of numbers) this.#statements.write('drop', number)
+      for (const entry of entries) this.#statements.write('drop', ...same(entry))
     })
   }
 
@@ -102,6 +118,10 @@ export class SQLiteJournal implements Journal {
     }
     while (!this.isEmpty() && this.#writes.transaction(step) > 0) {}
   }
+}
+
+function same({ number, id, createdAtMs, atMs }: JournalEntry): readonly Bindable[] {
+  return [number, id, createdAtMs, atMs]
 }
 
 function fileOf({ id, name, pieces }: Row): JournaledFile | undefined {
