@@ -272,6 +272,30 @@ describe('in the background', () => {
     },
   )
 
+  it('a file that is removed during a sync that fails stays away', async () => {
+    failing = true
+    meanwhile = async () => {
+      const subject = await start()
+      const [entry] = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+      const { fence } = await subject.claim(entry?.id as string)
+      expect(await open?.remove(entry?.id as string, fence)).toBe(true)
+    }
+    await expect(afterMs(40_000)).rejects.toThrow('EIO')
+    expect(existsSync(join(directory, 'folder/the-file'))).toBe(false)
+    expect(parts()).toEqual([])
+  })
+
+  it('a file that was made anew is not dropped for a sync of the one before', async () => {
+    meanwhile = async () => {
+      const other = recordsOf('one', () => now)
+      const [entry] = other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+      if (entry) other.journal.restore(entry, (file, content) => blobs.restore(file, content))
+      await other.close()
+    }
+    await afterMs(40_000)
+    expect(left()).toBe(1)
+  })
+
   it('with too much on its way, uploads have syncs of their own', () => {
     let taken = 0
     while (settler.take(32 * KIB)) taken++

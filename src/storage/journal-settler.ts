@@ -117,8 +117,7 @@ export class JournalSettler {
       return (await this.#blobs.syncFile(file.name)) || atMs < this.#now() - MOVED_MS
     } catch (error) {
       // A file whose sync failed is never trusted to another one.
-      const bytes = await this.#journal.bytesOf(entry)
-      if (bytes !== undefined) await this.#blobs.restore(file, bytes)
+      await this.#journal.restore(entry, (now, bytes) => this.#blobs.restore(now, bytes))
       throw error
     }
   }

@@ -87,8 +87,12 @@ export interface Journal {
   isEmpty(): Awaitable<boolean>
   /** Entries beyond a number that were there at a time, the oldest first. */
   entries(beyond: number, beforeMs: number, limit: number): Awaitable<readonly JournalEntry[]>
-  /** The bytes of one. */
-  bytesOf(entry: JournalEntry): Awaitable<Uint8Array | undefined>
+  /**
+   * Has the file of an entry made anew, unless its upload is gone: a removal comes wholly before or after that. The entry
+   * is another one then, of the present.
+   * @param make - must not be asynchronous
+   */
+  restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array) => void): Awaitable<void>
   /** Drops entries, as far as they are the same yet: their files are on the disk, or nobody wants them any more. */
   drop(entries: readonly JournalEntry[]): Awaitable<void>
 }
@@ -191,8 +195,11 @@ export interface Blobs {
   syncPlaced(name: string): Awaitable<void>
   /** Settles when the bytes of a finished file have reached the disk. `false` if there is no such file. */
   syncFile(name: string): Awaitable<boolean>
-  /** Makes a finished file of bytes, whatever is there under the names of the blob and of the file. */
-  restore(file: JournaledFile, bytes: Uint8Array): Awaitable<void>
+  /**
+   * Makes a finished file of bytes, whatever is there under the names of the blob and of the file. Not asynchronous, as
+   * it is part of a transaction.
+   */
+  restore(file: JournaledFile, bytes: Uint8Array): void
   /**
    * Reads bytes of a blob, or of a finished file.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again

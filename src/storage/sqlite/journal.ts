@@ -25,7 +25,8 @@ const SQL = {
   any: 'SELECT 1 FROM journal LIMIT 1',
   entries: `SELECT number, ${FILE}, journal.id AS entry_id, journal.created_at AS created_at, added_at
     FROM journal ${UPLOAD} WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
-  bytes: `SELECT bytes FROM journal WHERE ${SAME}`,
+  file: `SELECT number, ${FILE}, bytes FROM journal ${UPLOAD} WHERE ${SAME}`,
+  restored: `UPDATE journal SET added_at = ?, boot = ? WHERE ${SAME}`,
   drop: `DELETE FROM journal WHERE ${SAME}`,
   forget: 'DELETE FROM journal WHERE id = ?',
   lost: `SELECT number, ${FILE}, bytes FROM journal ${UPLOAD}
@@ -38,6 +39,10 @@ interface Row {
   readonly id: string | null
   readonly name: string
   readonly pieces: string | null
+}
+
+interface ByteRow extends Row {
+  readonly bytes: Uint8Array
 }
 
 interface EntryRow extends Row {
@@ -85,8 +90,15 @@ export class SQLiteJournal implements Journal {
     }))
   }
 
-  bytesOf(entry: JournalEntry): Uint8Array | undefined {
-    return this.#statements.one<{ readonly bytes: Uint8Array }>('bytes', ...same(entry))?.bytes
+  restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array) => void): void {
+    this.#writes.transaction(() => {
+      const row = this.#statements.one<ByteRow>('file', ...same(entry))
+      const file = row && fileOf(row)
+      if (row === undefined || file === undefined) return
+      make(file, row.bytes)
+      // Another process may have synced the file of before: it must not drop the entry for that.
+      this.#statements.write('restored', this.#now(), this.#boot, ...same(entry))
+    })
   }
 
   drop(entries: readonly JournalEntry[]): void {
@@ -107,7 +119,7 @@ export class SQLiteJournal implements Journal {
    */
   recover(restore: (file: JournaledFile, bytes: Uint8Array) => void): void {
     const step = (): number => {
-      const rows = this.#statements.all<Row & { readonly bytes: Uint8Array }>('lost', this.#boot, RECOVERED_AT_ONCE)
+      const rows = this.#statements.all<ByteRow>('lost', this.#boot, RECOVERED_AT_ONCE)
       for (const row of rows) {
         const file = fileOf(row)
         if (file !== undefined) restore(file, row.bytes)
