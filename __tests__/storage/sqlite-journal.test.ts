@@ -17,9 +17,11 @@ import type { SQLiteJournal } from '../../src/storage/sqlite/journal.js'
 import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
 import { bytes, Subject } from '../../src/testing/subject.js'
+import { canMount, smallDisk } from './support/small-disk.js'
 import { tempFolder } from './support/temp-folder.js'
 
 const KIB = 1024
+const MIB = 1024 * KIB
 const SMALL = bytes(3000, 1)
 
 let directory: string
@@ -61,6 +63,15 @@ async function entries(): Promise<number> {
 
 function parts(): readonly string[] {
   return readdirSync(join(directory, '.resumable-upload/parts'))
+}
+
+/** Leaves no space on a small disk, but for what is removed again. */
+function fillDisk(): string {
+  const filler = join(directory, 'filler')
+  expect(() => {
+    for (writeFileSync(filler, ''); ; ) writeFileSync(filler, Buffer.alloc(4096), { flag: 'a' })
+  }).toThrow('ENOSPC')
+  return filler
 }
 
 describe('after another start of the system', () => {
@@ -171,6 +182,30 @@ it('a claim that was lost takes nothing out of it', async () => {
   expect(records.fallBack(upload as StoredUpload, 0, [{ start: 0, blob: id }])).toBe(false)
   await records.close()
   expect(await entries()).toBe(1)
+})
+
+it('a file that can not be made anew is left as it is, and no half of one is in its way', async () => {
+  if (!canMount) return
+  directory = smallDisk(4 * MIB)
+  const first = await start()
+  const { id, file } = await finished(first, SMALL)
+  const blobs = new FileBlobs({ directory, partsDirectory: join(directory, '.resumable-upload/parts') })
+  const filler = fillDisk()
+  expect(() => blobs.restore({ blob: id, name: id }, SMALL)).toThrow('ENOSPC')
+  rmSync(filler)
+  expect(parts()).toEqual([])
+  while ((await open?.vacuum(100))?.more);
+  await first.assertBytes(id, SMALL)
+  expect(readFileSync(file).equals(SMALL)).toBe(true)
+})
+
+it('half of a file that a kill has left goes away', async () => {
+  const first = await start()
+  const { id } = await finished(first, SMALL)
+  writeFileSync(join(directory, `.resumable-upload/parts/${id}.restored`), 'half')
+  while ((await open?.vacuum(100))?.more);
+  expect(parts()).toEqual([])
+  await first.assertBytes(id, SMALL)
 })
 
 describe('in the background', () => {

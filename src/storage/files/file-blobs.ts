@@ -13,6 +13,7 @@ import {
   openSync,
   read,
   renameSync,
+  rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -137,7 +138,16 @@ export class FileBlobs implements Blobs {
   }
 
   restore({ blob, name }: JournaledFile, bytes: Uint8Array): void {
-    writeFileSync(join(this.#parts, blob), bytes)
+    // Half of it must never have the name of the blob: whoever looks for that gives it the name of the file. Under this
+    // one the vacuum removes what a kill has left.
+    const half = join(this.#parts, `${blob}.restored`)
+    try {
+      writeFileSync(half, bytes)
+      renameSync(half, join(this.#parts, blob))
+    } catch (error) {
+      rmSync(half, { force: true })
+      throw error
+    }
     this.place(blob, name)
   }
 
