@@ -141,6 +141,39 @@ describe('after another start of the system', () => {
     expect(readFileSync(file).equals(SMALL)).toBe(true)
   })
 
+  it('a full disk keeps nobody from starting', async () => {
+    if (!canMount) return
+    directory = smallDisk(4 * MIB)
+    const first = await start()
+    const placed = await finished(first, bytes(20_000, 1))
+    const unplaced = await finished(first, bytes(20_000, 2))
+    const both = await finished(first, bytes(20_000, 3))
+    const part = (id: string): string => join(directory, '.resumable-upload/parts', id)
+    renameSync(unplaced.file, part(unplaced.id))
+    writeFileSync(part(both.id), '')
+    fillDisk()
+    await start('two')
+    while ((await open?.vacuum(100))?.more);
+    const files = [placed, unplaced, both].map(({ file }) => readFileSync(file))
+    expect(files.map((file, at) => file.equals(bytes(20_000, at + 1)))).toEqual([true, true, true])
+    expect(parts()).toEqual([])
+  })
+
+  it('what can not be made whole keeps nothing else from it, and is left to the next start', async () => {
+    const first = await start()
+    const all = await Promise.all(Array.from({ length: 120 }, (_, seed) => finished(first, bytes(100, seed))))
+    for (const { file } of all) rmSync(file)
+    const stuck = all[0]?.file as string
+    mkdirSync(stuck)
+    await start('two')
+    for (const [seed, { file }] of all.entries()) {
+      if (file !== stuck) expect(readFileSync(file).equals(bytes(100, seed))).toBe(true)
+    }
+    rmSync(stuck, { recursive: true })
+    await start('two')
+    expect(readFileSync(stuck).equals(bytes(100, 0))).toBe(true)
+  })
+
   it('what was removed stays removed, and what has the name of it now is left alone', async () => {
     const first = await start()
     const { id, file } = await finished(first, SMALL, 'the-file')
@@ -191,7 +224,7 @@ it('a file that can not be made anew is left as it is, and no half of one is in 
   const { id, file } = await finished(first, SMALL)
   const blobs = new FileBlobs({ directory, partsDirectory: join(directory, '.resumable-upload/parts') })
   const filler = fillDisk()
-  expect(() => blobs.restore({ blob: id, name: id }, SMALL)).toThrow('ENOSPC')
+  expect(() => blobs.restore({ blob: id, name: id }, SMALL, true)).toThrow('ENOSPC')
   rmSync(filler)
   expect(parts()).toEqual([])
   while ((await open?.vacuum(100))?.more);
@@ -281,6 +314,28 @@ describe('in the background', () => {
     expect(left()).toBe(0)
   })
 
+  it('a file that could not be made whole after a power loss is made so before it is synced', async () => {
+    const next = recordsOf('two', () => now)
+    rmSync(join(directory, 'folder/the-file'))
+    next.journal.recover(() => {
+      throw new Error('the disk is full')
+    })
+    const nextSettler = new JournalSettler({ journal: next.journal, blobs, now: () => now })
+    const after = (ms: number): Promise<void> => {
+      now += ms
+      return nextSettler.settle()
+    }
+    await after(120_000)
+    expect(synced).toEqual([])
+    expect(left()).toBe(1)
+    expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
+    await after(40_000)
+    expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
+    expect(left()).toBe(0)
+    await nextSettler.close()
+    await next.close()
+  })
+
   it('a file that was moved away is waited for until its new place is on the disk', async () => {
     mkdirSync(join(directory, 'elsewhere'))
     renameSync(join(directory, 'folder/the-file'), join(directory, 'elsewhere/file'))
@@ -324,7 +379,7 @@ describe('in the background', () => {
     meanwhile = async () => {
       const other = recordsOf('one', () => now)
       const [entry] = other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
-      if (entry) other.journal.restore(entry, (file, content) => blobs.restore(file, content))
+      if (entry) other.journal.restore(entry, (file, content) => blobs.restore(file, content, true))
       await other.close()
     }
     await afterMs(40_000)

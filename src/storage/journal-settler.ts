@@ -113,12 +113,21 @@ export class JournalSettler {
   async #sync(entry: JournalEntry): Promise<boolean> {
     const { file, atMs } = entry
     if (file === undefined) return true
+    if (entry.doubtful) {
+      await this.#restore(entry)
+      // It is synced like one that is new.
+      return false
+    }
     try {
       return (await this.#blobs.syncFile(file.name)) || atMs < this.#now() - MOVED_MS
     } catch (error) {
       // A file whose sync failed is never trusted to another one.
-      await this.#journal.restore(entry, (now, bytes) => this.#blobs.restore(now, bytes))
+      await this.#restore(entry)
       throw error
     }
+  }
+
+  async #restore(entry: JournalEntry): Promise<void> {
+    await this.#journal.restore(entry, (file, bytes, anew) => this.#blobs.restore(file, bytes, anew))
   }
 }

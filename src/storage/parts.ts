@@ -72,6 +72,10 @@ export interface JournalEntry {
   readonly createdAtMs: number
   /** When it was put there, in milliseconds since the epoch. */
   readonly atMs: number
+  /** The run of the system that its file was last written in. */
+  readonly boot: string
+  /** Whether its file was to be made anew and was not yet: no sync of it means anything before. */
+  readonly doubtful: boolean
   /** Its file; `undefined` if it was removed. */
   readonly file: JournaledFile | undefined
 }
@@ -92,7 +96,7 @@ export interface Journal {
    * is another one then, of the present.
    * @param make - must not be asynchronous
    */
-  restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array) => void): Awaitable<void>
+  restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array, anew: boolean) => void): Awaitable<void>
   /** Drops entries, as far as they are the same yet: their files are on the disk, or nobody wants them any more. */
   drop(entries: readonly JournalEntry[]): Awaitable<void>
 }
@@ -196,10 +200,11 @@ export interface Blobs {
   /** Settles when the bytes of a finished file have reached the disk. `false` if there is no such file. */
   syncFile(name: string): Awaitable<boolean>
   /**
-   * Makes a finished file of bytes, whatever is there under the names of the blob and of the file. Not asynchronous, as
-   * it is part of a transaction.
+   * Makes a finished file of bytes, whatever is there under the names of the blob and of the file, and at once or not at
+   * all. Not asynchronous, as it is part of a transaction.
+   * @param anew - whether even what has these very bytes is written once more, since it may not reach the disk
    */
-  restore(file: JournaledFile, bytes: Uint8Array): void
+  restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): void
   /**
    * Reads bytes of a blob, or of a finished file.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again

@@ -12,6 +12,7 @@ import {
   open,
   openSync,
   read,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -137,16 +138,16 @@ export class FileBlobs implements Blobs {
     }
   }
 
-  restore({ blob, name }: JournaledFile, bytes: Uint8Array): void {
-    // Half of it must never have the name of the blob: whoever looks for that gives it the name of the file. Under this
-    // one the vacuum removes what a kill has left.
-    const half = join(this.#parts, `${blob}.restored`)
-    try {
-      writeFileSync(half, bytes)
-      renameSync(half, join(this.#parts, blob))
-    } catch (error) {
-      rmSync(half, { force: true })
-      throw error
+  restore({ blob, name }: JournaledFile, bytes: Uint8Array, anew: boolean): void {
+    const path = join(this.#parts, blob)
+    // Nothing is written without need: the disk may be full.
+    if (anew || !hasBytes(path, bytes)) {
+      if (!anew && hasBytes(this.#pathOf(name), bytes)) {
+        // What is left of the blob would be given the name once more.
+        rmSync(path, { force: true })
+        return
+      }
+      writeWhole(path, bytes)
     }
     this.place(blob, name)
   }
@@ -226,6 +227,28 @@ export class FileBlobs implements Blobs {
       throw new Error(`the file name ${JSON.stringify(name)} leads out of the directory`)
     }
     return path
+  }
+}
+
+/** Half of a blob must never have its name: whoever looks for that gives it the name of the finished file. */
+function writeWhole(path: string, bytes: Uint8Array): void {
+  // What a kill leaves under this name the vacuum removes.
+  const half = `${path}.restored`
+  try {
+    writeFileSync(half, bytes)
+    renameSync(half, path)
+  } catch (error) {
+    rmSync(half, { force: true })
+    throw error
+  }
+}
+
+/** Whether a file can be read and is just these bytes. */
+function hasBytes(path: string, bytes: Uint8Array): boolean {
+  try {
+    return statSync(path).size === bytes.length && readFileSync(path).equals(bytes)
+  } catch {
+    return false
   }
 }
 

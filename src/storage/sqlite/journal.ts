@@ -17,20 +17,22 @@ const UPLOAD = `LEFT JOIN uploads ON uploads.id = journal.id AND uploads.created
 const FILE = 'uploads.id AS id, coalesce(name, uploads.id) AS name, pieces'
 
 /** Numbers are used again, by others; this names an entry, as it was when it was read. */
-const SAME = `number = ? AND journal.id = ? AND journal.created_at = ? AND added_at = ?`
+const SAME = `number = ? AND journal.id = ? AND journal.created_at = ? AND added_at = ? AND journal.boot = ?`
+/** In place of the run of the system, of an entry whose file no sync can be trusted with any more. */
+const DISTRUSTED = ''
 
 const SQL = {
   add: `INSERT INTO journal (id, created_at, bytes, added_at, boot)
     SELECT id, created_at, ?, ?, ? FROM uploads WHERE id = ?`,
   any: 'SELECT 1 FROM journal LIMIT 1',
-  entries: `SELECT number, ${FILE}, journal.id AS entry_id, journal.created_at AS created_at, added_at
-    FROM journal ${UPLOAD} WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
-  file: `SELECT number, ${FILE}, bytes FROM journal ${UPLOAD} WHERE ${SAME}`,
+  entries: `SELECT number, ${FILE}, journal.id AS entry_id, journal.created_at AS created_at, added_at,
+      journal.boot AS boot FROM journal ${UPLOAD} WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
+  file: `SELECT number, ${FILE}, bytes, journal.boot AS boot FROM journal ${UPLOAD} WHERE ${SAME}`,
   restored: `UPDATE journal SET added_at = ?, boot = ? WHERE ${SAME}`,
   drop: `DELETE FROM journal WHERE ${SAME}`,
   forget: 'DELETE FROM journal WHERE id = ?',
-  lost: `SELECT number, ${FILE}, bytes FROM journal ${UPLOAD}
-    WHERE journal.boot <> ? ORDER BY number LIMIT ?`,
+  lost: `SELECT number, ${FILE}, bytes, journal.boot AS boot FROM journal ${UPLOAD}
+    WHERE journal.boot <> ? AND number > ? ORDER BY number LIMIT ?`,
   recovered: 'UPDATE journal SET boot = ? WHERE number = ?',
 } as const
 
@@ -43,12 +45,14 @@ interface Row {
 
 interface ByteRow extends Row {
   readonly bytes: Uint8Array
+  readonly boot: string
 }
 
 interface EntryRow extends Row {
   readonly entry_id: string
   readonly created_at: number
   readonly added_at: number
+  readonly boot: string
 }
 
 /** The journal in SQLite. */
@@ -58,6 +62,8 @@ export class SQLiteJournal implements Journal {
   readonly #writes: Writes
   readonly #now: () => number
   readonly #boot: string
+  /** Entries whose files this process could not make whole when it was to. */
+  readonly #unrecovered = new Set<string>()
 
   /**
    * @param database - where it is
@@ -86,19 +92,21 @@ export class SQLiteJournal implements Journal {
       id: row.entry_id,
       createdAtMs: row.created_at,
       atMs: row.added_at,
+      boot: row.boot,
+      doubtful: row.boot === DISTRUSTED || this.#unrecovered.has(keyOf(row)),
       file: fileOf(row),
     }))
   }
 
-  restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array) => void): void {
+  restore(entry: JournalEntry, make: Restore): void {
     this.#writes.transaction(() => {
       const row = this.#statements.one<ByteRow>('file', ...same(entry))
-      const file = row && fileOf(row)
-      if (row === undefined || file === undefined) return
-      make(file, row.bytes)
+      if (row === undefined) return
+      this.#make(row, make)
       // Another process may have synced the file of before: it must not drop the entry for that.
       this.#statements.write('restored', this.#now(), this.#boot, ...same(entry))
     })
+    this.#unrecovered.delete(keyOf(entry))
   }
 
   drop(entries: readonly JournalEntry[]): void {
@@ -114,26 +122,59 @@ export class SQLiteJournal implements Journal {
 
   /**
    * Makes the files whole that the system may have lost when it was started anew. Several processes may do it at the
-   * same time.
+   * same time. What fails (the disk may be full) is left to the settler, and to the next start.
    * @param restore - makes one; must not be asynchronous
    */
-  recover(restore: (file: JournaledFile, bytes: Uint8Array) => void): void {
-    const step = (): number => {
-      const rows = this.#statements.all<ByteRow>('lost', this.#boot, RECOVERED_AT_ONCE)
-      for (const row of rows) {
-        const file = fileOf(row)
-        if (file !== undefined) restore(file, row.bytes)
-        // It stays until its file has reached the disk.
-        this.#statements.write('recovered', this.#boot, row.number)
-      }
-      return rows.length
+  recover(restore: Restore): void {
+    if (this.isEmpty()) return
+    for (let last: number | undefined = 0; last !== undefined; ) last = this.#recoverSome(last, restore)
+  }
+
+  /** @returns the number of the last one */
+  #recoverSome(beyond: number, restore: Restore): number | undefined {
+    let rows: readonly ByteRow[] = []
+    try {
+      this.#writes.transaction(() => {
+        rows = this.#statements.all<ByteRow>('lost', this.#boot, beyond, RECOVERED_AT_ONCE)
+        const whole = rows.filter((row) => this.#isRecovered(row, restore))
+        // They stay until their files have reached the disk.
+        for (const { number } of whole) this.#statements.write('recovered', this.#boot, number)
+      })
+    } catch (error) {
+      // The files are made. That this could not be written down means that the next start looks at them once more.
+      if (rows.length === 0) throw error
     }
-    while (!this.isEmpty() && this.#writes.transaction(step) > 0) {}
+    return rows.at(-1)?.number
+  }
+
+  #isRecovered(row: ByteRow, restore: Restore): boolean {
+    try {
+      this.#make(row, restore)
+      this.#unrecovered.delete(keyOf(row))
+      return true
+    } catch {
+      this.#unrecovered.add(keyOf(row))
+      return false
+    }
+  }
+
+  #make(row: ByteRow, restore: Restore): void {
+    const file = fileOf(row)
+    // What was written in this run of the system is read from memory, and may be on no disk.
+    const anew = row.boot === DISTRUSTED || row.boot === this.#boot
+    if (file !== undefined) restore(file, row.bytes, anew)
   }
 }
 
-function same({ number, id, createdAtMs, atMs }: JournalEntry): readonly Bindable[] {
-  return [number, id, createdAtMs, atMs]
+/** As {@link Blobs.restore} has it. */
+type Restore = (file: JournaledFile, bytes: Uint8Array, anew: boolean) => void
+
+function keyOf({ number, boot }: { readonly number: number; readonly boot: string }): string {
+  return `${number} ${boot}`
+}
+
+function same({ number, id, createdAtMs, atMs, boot }: JournalEntry): readonly Bindable[] {
+  return [number, id, createdAtMs, atMs, boot]
 }
 
 function fileOf({ id, name, pieces }: Row): JournaledFile | undefined {
