@@ -321,15 +321,15 @@ describe('in the background', () => {
       throw new Error('the disk is full')
     })
     const nextSettler = new JournalSettler({ journal: next.journal, blobs, now: () => now })
-    const after = (ms: number): Promise<void> => {
+    const nextAfterMs = (ms: number): Promise<void> => {
       now += ms
       return nextSettler.settle()
     }
-    await after(120_000)
+    await nextAfterMs(120_000)
     expect(synced).toEqual([])
     expect(left()).toBe(1)
     expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
-    await after(40_000)
+    await nextAfterMs(40_000)
     expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
     expect(left()).toBe(0)
     await nextSettler.close()
@@ -384,6 +384,62 @@ describe('in the background', () => {
     }
     await afterMs(40_000)
     expect(left()).toBe(1)
+  })
+
+  it('one that was moved away with its folder goes, too', async () => {
+    renameSync(join(directory, 'folder/the-file'), join(directory, 'moved'))
+    rmSync(join(directory, 'folder'), { recursive: true })
+    await afterMs(40_000)
+    expect(left()).toBe(1)
+    await afterMs(60_000)
+    expect(left()).toBe(0)
+    await start('two')
+    expect(existsSync(join(directory, 'folder'))).toBe(false)
+  })
+
+  it('one that can not be settled is in no way of the others', async () => {
+    const first = await start()
+    for (let seed = 0; seed < 70; seed++) await finished(first, bytes(100, seed))
+    const { syncFile } = blobs
+    blobs.syncFile = async (name) => {
+      if (name === 'folder/the-file') throw Object.assign(new Error('EIO'), { code: 'EIO' })
+      return syncFile(name)
+    }
+    await expect(afterMs(40_000)).rejects.toThrow('EIO')
+    expect(left()).toBe(1)
+    blobs.syncFile = syncFile
+    await afterMs(40_000)
+    expect(left()).toBe(0)
+  })
+
+  it('what can not be settled takes room, and nothing else does', async () => {
+    while (settler.take(32 * KIB));
+    failing = true
+    await expect(afterMs(40_000)).rejects.toThrow('EIO')
+    expect(settler.take(32 * KIB)).toBe(true)
+  })
+
+  it('an upload that is taken during a round is settled by another one', async () => {
+    await settler.close()
+    jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate'], now })
+    try {
+      settler = new JournalSettler({ journal: records.journal, blobs, now: () => now })
+      meanwhile = async () => expect(settler.take(100)).toBe(true)
+      await afterMs(40_000)
+      expect(left()).toBe(0)
+      // Now it is there.
+      await finished(await start(), bytes(100, 2))
+      await open?.close()
+      open = undefined
+      now += 40_000
+      const settle = jest.spyOn(settler, 'settle')
+      jest.advanceTimersByTime(1000)
+      expect(settle).toHaveBeenCalled()
+      await settler.settle()
+      expect(left()).toBe(0)
+    } finally {
+      jest.useRealTimers()
+    }
   })
 
   it('with too much on its way, uploads have syncs of their own', () => {

@@ -28,7 +28,9 @@ export class JournalSettler {
   readonly #journal: Journal
   readonly #blobs: Blobs
   readonly #now: () => number
+  /** How much is on its way. It is counted after each round, whoever has put it there. */
   #bytes = 0
+  #takenAtMs = Number.NEGATIVE_INFINITY
   /** When there is something to be done. */
   #dueAtMs = Number.POSITIVE_INFINITY
   #timer: NodeJS.Timeout | undefined
@@ -47,7 +49,8 @@ export class JournalSettler {
   take(bytes: number): boolean {
     if (bytes > this.#journal.maxBytes || this.#bytes + bytes > MOST_BYTES) return false
     this.#bytes += bytes + ENTRY_BYTES
-    this.#wakeAt(this.#now() + AFTER_MS)
+    this.#takenAtMs = this.#now()
+    this.#wakeAt(this.#takenAtMs + AFTER_MS)
     return true
   }
 
@@ -82,36 +85,61 @@ export class JournalSettler {
   async #settleAll(): Promise<void> {
     const now = this.#now()
     this.#dueAtMs = now + AFTER_MS
+    const failures: unknown[] = []
     for (let last = 0; !this.#closed; ) {
       const entries = await this.#journal.entries(last, now - AFTER_MS, AT_ONCE)
       const end = entries.at(-1)
       if (end === undefined) break
       last = end.number
-      await this.#settleSome(entries)
+      failures.push(...(await this.#settleSome(entries)))
     }
-    if (this.#closed || !(await this.#journal.isEmpty())) return
-    this.#bytes = 0
+    if (!this.#closed) await this.#lookForMore(now)
+    if (failures.length > 0) throw failures[0]
+  }
+
+  async #lookForMore(now: number): Promise<void> {
+    const { entries, bytes } = await this.#journal.load()
+    this.#bytes = bytes + entries * ENTRY_BYTES
+    // An upload that was taken a moment ago may not be there yet.
+    if (entries > 0 || this.#takenAtMs > now - AFTER_MS) return
     this.#dueAtMs = Number.POSITIVE_INFINITY
     clearInterval(this.#timer)
     this.#timer = undefined
   }
 
-  async #settleSome(entries: readonly JournalEntry[]): Promise<void> {
+  /** @returns why some can't be settled now; they come up again, and are in nobody's way meanwhile */
+  async #settleSome(entries: readonly JournalEntry[]): Promise<readonly unknown[]> {
+    const failures: unknown[] = []
     const done: JournalEntry[] = []
-    const names: string[] = []
+    const note = (error: unknown): void => void failures.push(error)
+    const synced: JournalEntry[] = []
     for (const entry of entries) {
-      if (this.#closed) return
-      if (!(await this.#sync(entry))) continue
-      done.push(entry)
-      if (entry.file !== undefined) names.push(entry.file.name)
+      if (this.#closed) return failures
+      await this.#sync(entry).then((isSynced) => isSynced && synced.push(entry), note)
     }
-    await Promise.all(names.map((name) => this.#blobs.syncPlaced(name)))
+    // Beside each other, so that they share the syncs of their folders.
+    await Promise.all(
+      synced.map((entry) => this.#syncName(entry).then((isSynced) => isSynced && done.push(entry), note)),
+    )
     await this.#journal.drop(done)
+    return failures
+  }
+
+  async #syncName(entry: JournalEntry): Promise<boolean> {
+    if (entry.file === undefined) return true
+    try {
+      await this.#blobs.syncPlaced(entry.file.name)
+      return true
+    } catch (error) {
+      // The application has moved the file away, and removed its folder.
+      if (isMissing(error)) return this.#isOld(entry)
+      throw error
+    }
   }
 
   /** @returns whether the entry is not needed any more */
   async #sync(entry: JournalEntry): Promise<boolean> {
-    const { file, atMs } = entry
+    const { file } = entry
     if (file === undefined) return true
     if (entry.doubtful) {
       await this.#restore(entry)
@@ -119,7 +147,7 @@ export class JournalSettler {
       return false
     }
     try {
-      return (await this.#blobs.syncFile(file.name)) || atMs < this.#now() - MOVED_MS
+      return (await this.#blobs.syncFile(file.name)) || this.#isOld(entry)
     } catch (error) {
       // A file whose sync failed is never trusted to another one.
       await this.#restore(entry)
@@ -127,7 +155,18 @@ export class JournalSettler {
     }
   }
 
+  /** Whether a file that was moved away is at its new place for sure. */
+  #isOld({ atMs }: JournalEntry): boolean {
+    return atMs < this.#now() - MOVED_MS
+  }
+
   async #restore(entry: JournalEntry): Promise<void> {
     await this.#journal.restore(entry, (file, bytes, anew) => this.#blobs.restore(file, bytes, anew))
   }
+}
+
+/** ENOTDIR: what was a folder is a file now. */
+function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === 'ENOENT' || code === 'ENOTDIR'
 }

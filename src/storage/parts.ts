@@ -89,6 +89,8 @@ export interface Journal {
   readonly maxBytes: number
   /** Whether there is any entry. */
   isEmpty(): Awaitable<boolean>
+  /** How many entries there are, and how many bytes they keep. */
+  load(): Awaitable<{ readonly entries: number; readonly bytes: number }>
   /** Entries beyond a number that were there at a time, the oldest first. */
   entries(beyond: number, beforeMs: number, limit: number): Awaitable<readonly JournalEntry[]>
   /**

@@ -25,6 +25,7 @@ const SQL = {
   add: `INSERT INTO journal (id, created_at, bytes, added_at, boot)
     SELECT id, created_at, ?, ?, ? FROM uploads WHERE id = ?`,
   any: 'SELECT 1 FROM journal LIMIT 1',
+  load: 'SELECT count(*) AS entries, coalesce(sum(length(bytes)), 0) AS bytes FROM journal',
   entries: `SELECT number, ${FILE}, journal.id AS entry_id, journal.created_at AS created_at, added_at,
       journal.boot AS boot FROM journal ${UPLOAD} WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
   file: `SELECT number, ${FILE}, bytes, journal.boot AS boot FROM journal ${UPLOAD} WHERE ${SAME}`,
@@ -84,6 +85,10 @@ export class SQLiteJournal implements Journal {
 
   isEmpty(): boolean {
     return this.#statements.one('any') === undefined
+  }
+
+  load(): { readonly entries: number; readonly bytes: number } {
+    return this.#statements.one('load') as { readonly entries: number; readonly bytes: number }
   }
 
   entries(beyond: number, beforeMs: number, limit: number): readonly JournalEntry[] {
