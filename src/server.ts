@@ -161,8 +161,9 @@ export class TusServer<Context = unknown> {
       }
     }
     this.#core.intake.pace.close()
-    await this.#sweeper.close()
-    await this.#core.completions.close(timeoutMs)
+    // The same goes for what runs in the background. A step of the sweeper that is under way is short where nothing
+    // hangs, so it is not cut, however little time there is.
+    await Promise.all([this.#sweeper.close(Math.max(timeoutMs, STOP_MS)), this.#core.completions.close(timeoutMs)])
     await this.#core.claims.close()
     await this.#core.options.storage.close()
   }

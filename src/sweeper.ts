@@ -4,6 +4,7 @@ import type { Core } from './core.js'
 import { TusError } from './errors.js'
 import { isExpired, tombstoneOf } from './handlers/missing.js'
 import { removeUpload } from './handlers/remove-upload.js'
+import { within } from './within.js'
 
 /** How much is done before others have their turn. */
 const STEP = 20
@@ -21,6 +22,7 @@ export class Sweeper {
   #timer: NodeJS.Timeout | undefined
   #running: Promise<unknown> | undefined
   #stopped = false
+  #closed = false
 
   /**
    * @param core - the server's parts
@@ -45,11 +47,17 @@ export class Sweeper {
     return this.#clean()
   }
 
-  /** Stops, after the step that is under way. */
-  async close(): Promise<void> {
+  /** Stops, and waits for what is under way, but no longer than so many milliseconds. */
+  async close(timeoutMs: number): Promise<void> {
     this.#stopped = true
     clearInterval(this.#timer)
-    await this.#running
+    if (this.#running !== undefined) await within(timeoutMs, this.#running)
+    this.#closed = true
+  }
+
+  /** After the end the storage is closed, and what is left is for the next process. */
+  #report(error: unknown): void {
+    if (!this.#closed) this.#onError(error)
   }
 
   async #clean(): Promise<CleanUpResult> {
@@ -70,7 +78,7 @@ export class Sweeper {
   #inBackground(action: () => Promise<unknown>): void {
     if (this.#running !== undefined || this.#stopped) return
     this.#running = action()
-      .catch(this.#onError)
+      .catch((error) => this.#report(error))
       .finally(() => {
         this.#running = undefined
       })
@@ -87,6 +95,7 @@ export class Sweeper {
       // Those that can't be removed now must not be tried for ever. What was removed may have kept others alive.
       if (untried.length === 0) break
       for (const id of untried) {
+        if (this.#stopped) break
         if (await this.#removeOne(id)) removed++
         else stuck.add(id)
       }
@@ -109,7 +118,7 @@ export class Sweeper {
     } catch (error) {
       // One that somebody holds on to comes up again in the next round.
       const passing = error instanceof StillAlive || (error instanceof TusError && error.status === 423)
-      if (!passing) this.#onError(error)
+      if (!passing) this.#report(error)
       return false
     }
   }
@@ -118,7 +127,7 @@ export class Sweeper {
     const { storage } = this.#core.options
     while (!this.#stopped) {
       const { more = false, failures = [] } = (await storage.vacuum?.(STEP)) ?? {}
-      for (const failure of failures) this.#onError(failure)
+      for (const failure of failures) this.#report(failure)
       if (!more) return
       await pause()
     }

@@ -1,6 +1,6 @@
 // TusServer.close: running requests end by themselves or are stopped, new ones are refused, the storage is closed last.
 
-import { MemoryStorage, TusServer } from '../../src/index.js'
+import { MemoryStorage, TusServer, type TusServerOptions } from '../../src/index.js'
 import {
   CHUNK,
   deferred,
@@ -15,10 +15,10 @@ import {
 } from './support.js'
 
 /** A server whose storage tells when it is closed, and keeps what it has. */
-function startKept() {
+function startKept(options: Partial<TusServerOptions> = {}) {
   const kept = new MemoryStorage()
   const closed = jest.fn()
-  const server = startServer({ storage: overriding(kept, { close: closed }) })
+  const server = startServer({ ...options, storage: overriding(kept, { close: closed }) })
   return { ...server, kept, closed }
 }
 
@@ -172,4 +172,23 @@ test('an error that is thrown by onError does not keep the server from closing',
   const answer = await tus.handleRequest('PATCH', '/files/abc', { ...VERSION, ...CHUNK, 'Upload-Offset': '0' })
   expect(answer.status).toBe(500)
   await tus.close()
+})
+
+test('a hook that never returns keeps no server from its end, in the background either', async () => {
+  let now = 0
+  const asked = deferred()
+  const expiration = { unfinishedAfterMs: 1000, sweepEveryMs: 5 }
+  const { tus, create, closed } = startKept({
+    now: () => now,
+    expiration,
+    onUploadTerminate: () => {
+      asked.resolve()
+      return new Promise(() => {})
+    },
+  })
+  await create({ 'Upload-Length': '5' })
+  now = 2000
+  await asked.promise
+  await tus.close({ timeoutMs: 0 })
+  expect(closed).toHaveBeenCalledTimes(1)
 })
