@@ -43,9 +43,10 @@ async function sendByNode(req: AdapterRequest, res: ServerResponse, response: Tu
     await pipeline(Readable.from(body), res).catch(() => {})
     return
   }
-  // Said by us: Node would send an answer that is written in two steps in chunks. A 204 and a HEAD say nothing of it.
+  // Said by us: Node would send an answer that is written in two steps in chunks. A 204, a 304 and a HEAD say nothing of it.
   const bytes = body instanceof Uint8Array ? body : undefined
-  const length = status === 204 || req.method === 'HEAD' ? {} : { 'Content-Length': bytes?.length ?? 0 }
+  const length =
+    status === 204 || status === 304 || req.method === 'HEAD' ? {} : { 'Content-Length': bytes?.length ?? 0 }
   res.writeHead(status, { ...headers, ...length })
   req.method === 'HEAD' ? res.end() : res.end(bytes)
 }
