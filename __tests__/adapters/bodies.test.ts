@@ -134,6 +134,38 @@ describe.each(HOSTS)('$name', (host) => {
     expect(Buffer.concat(chunks).equals(bytes)).toBe(true)
   })
 
+  test('a small body that somebody else listens to is taken, too, and left to him', async () => {
+    const storage = new MemoryStorage()
+    const listening: Buffer[] = []
+    const before: Handler[] = [
+      (req, _res, next) => {
+        if (req.method === 'PATCH') req.on('data', (chunk: Buffer) => void listening.push(chunk)).pause()
+        // Until all of it has arrived.
+        setTimeout(next, 20)
+      },
+    ]
+    const { port } = await start(host, { before, tus: { storage } })
+    const bytes = pattern(5000)
+    const path = await create(port, bytes.length)
+    expect((await patch(port, path, 0, bytes)).status).toBe(204)
+    expect(Buffer.concat(listening).equals(bytes)).toBe(true)
+    expect((await storedBytes(storage, path)).equals(bytes)).toBe(true)
+  })
+
+  test('a storage may send the bytes elsewhere', async () => {
+    const storage = hookedStorage({
+      write: async (chunks, write) => {
+        await write()
+        for (const { buffer } of chunks) structuredClone(undefined, { transfer: [buffer as ArrayBuffer] })
+      },
+    })
+    const { port } = await start(host, { tus: { storage } })
+    const bytes = pattern(300_000)
+    const path = await create(port, bytes.length)
+    expect((await patch(port, path, 0, bytes)).status).toBe(204)
+    expect((await storedBytes(storage, path)).equals(bytes)).toBe(true)
+  })
+
   test('a creation with a body is treated like a chunk', async () => {
     const { storage, writes } = recording()
     const { port } = await start(host, { tus: { storage } })

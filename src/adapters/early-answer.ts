@@ -48,11 +48,16 @@ function linger(req: IncomingMessage, res: ServerResponse): void {
   // From now on, since Express's own error handler answers only once the whole body is there.
   let timer = setTimeout(end, LINGER_MS)
   socket.once('close', () => clearTimeout(timer))
+  // A connection may be any Duplex, as of a tunnel; those have none of it.
+  const close = (): void => {
+    if (typeof destroySoon === 'function') destroySoon.call(socket)
+    else socket.end()
+  }
   // Called by Node once the answer is written, and by nobody before, for the same reason.
   socket.destroySoon = () => {
     socket.destroySoon = destroySoon
-    if (req.complete) return socket.destroySoon()
+    if (req.complete) return close()
     socket.end()
-    req.once('end', () => socket.destroySoon())
+    req.once('end', close)
   }
 }

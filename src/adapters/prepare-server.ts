@@ -87,6 +87,8 @@ function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
   const bodies = new Map<IncomingMessage, Progress>()
   const watch = (req: IncomingMessage, res: ServerResponse): void => {
     if (req.headers['transfer-encoding'] === undefined && !(Number(req.headers['content-length']) > 0)) return
+    // A connection may be any Duplex, as of a tunnel. Nobody counts its bytes.
+    if (typeof req.socket.bytesRead !== 'number') return
     bodies.set(req, { bytes: req.socket.bytesRead, atMs: performance.now() })
     res.once('close', () => bodies.delete(req))
   }
@@ -94,7 +96,8 @@ function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
   const timer = setInterval(() => {
     const now = performance.now()
     for (const [req, progress] of bodies) {
-      if (req.complete) bodies.delete(req)
+      // One that waits behind another on its connection has no answer that could be closed with it.
+      if (req.complete || req.destroyed || req.socket.destroyed) bodies.delete(req)
       else if (req.socket.bytesRead !== progress.bytes || isHeldUpHere(req)) {
         progress.bytes = req.socket.bytesRead
         progress.atMs = now

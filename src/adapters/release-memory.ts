@@ -7,10 +7,12 @@ type Transferable = ArrayBuffer & { transfer?(length: number): ArrayBuffer }
 
 let closed: MessagePort | undefined
 
-/** Frees the memory of a chunk that nobody needs any more; from then on it has no bytes. */
+/** Frees the memory of a chunk that nobody needs any more, if it can be freed; from then on it has no bytes. */
 export function releaseMemory({ buffer, byteLength }: Uint8Array): void {
   // A part of something larger, a pool for one, is not alone in it.
   if (buffer.byteLength !== byteLength || !(buffer instanceof ArrayBuffer)) return
+  // Whoever stored it has sent it elsewhere.
+  if (byteLength === 0) return
   const whole: Transferable = buffer
   if (whole.transfer !== undefined) whole.transfer(0)
   // Before Node 22: what is sent to nobody is gone.

@@ -14,14 +14,21 @@ import type { AdapterRequest } from './request-target.js'
  */
 export function bodyOf(req: AdapterRequest, bufferLimit: number): RequestBody | undefined {
   const length = parseContentLength(req.headers['content-length'])
-  if (req.headers['transfer-encoding'] === undefined && (length === undefined || length === 0)) return undefined
+  if (!hasBody(req)) return undefined
   if (req.readableDidRead || req.readableEnded) return consumedBody(req, length)
   return new StreamedBody(req, length !== undefined && length <= bufferLimit ? length : 0)
 }
 
 /** Whether a request has a body of which a part has not arrived yet. */
 export function isStillComing(req: AdapterRequest): boolean {
-  return !req.complete && (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0)
+  return !req.complete && hasBody(req)
+}
+
+/** Whether the head says that a body follows. In HTTP/2 that is no header's business (RFC 9113, 8.1). */
+function hasBody(req: AdapterRequest): boolean {
+  if (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0) return true
+  const { stream } = req as { stream?: { readonly endAfterHeaders?: boolean } }
+  return req.httpVersionMajor > 1 && stream?.endAfterHeaders === false && req.headers['content-length'] === undefined
 }
 
 /** What a middleware before this one has made of the body: of use only if it is all of its bytes. */
@@ -82,7 +89,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     if (this.#started || this.#ended || this.#isConsumed || req.destroyed) return undefined
     this.#ended = true
     this.received = this.gathers
-    return req.read() as Uint8Array
+    return this.#read()
   }
 
   release(chunk: Uint8Array): void {
@@ -185,10 +192,16 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     if (pull !== undefined) this.next().then(pull.resolve, pull.reject)
   }
 
+  /** Takes what has arrived, which whoever listens is told as well. */
+  #read(): Uint8Array | undefined {
+    if (this.#req.listenerCount('data') > 0) this.#isAlone = false
+    return this.#req.read() ?? undefined
+  }
+
   /** What has arrived and waits in the request's own buffer counts, too: a request that is destroyed drops it. */
   #takeRest(): void {
     const { readableLength, readableEncoding } = this.#req
-    const rest: Uint8Array | null = readableLength > 0 && readableEncoding === null ? this.#req.read() : null
-    if (rest !== null) this.#queue.push(rest)
+    const rest = readableLength > 0 && readableEncoding === null ? this.#read() : undefined
+    if (rest !== undefined) this.#queue.push(rest)
   }
 }

@@ -233,13 +233,14 @@ class Receiver implements PacedBody {
     this.#writing = (async () => {
       try {
         await stage.write(batch)
-        this.#staged += bytes
-        if (isAdapterBody(body)) for (const chunk of batch) body.release?.(chunk)
       } catch (error) {
         throw new StorageFailure(error)
       } finally {
         this.#intake.budget.give(reserved)
       }
+      this.#staged += bytes
+      // What goes wrong with the memory is no failure of the storage.
+      if (isAdapterBody(body)) for (const chunk of batch) body.release?.(chunk)
     })()
     // Awaited by whoever comes next; an error must not count as unhandled until then.
     this.#writing.catch(() => {})
