@@ -248,3 +248,120 @@ describe('of several blobs of one upload', () => {
     expect(parts()).toEqual([])
   })
 })
+
+describe('beside a completion that waits for the disk', () => {
+  const [FIRST, REST] = [bytes(40_000, 1), bytes(10_000, 2)]
+
+  async function completing() {
+    const processes = twoProcesses()
+    const { one } = processes
+    const { id } = await one.subject.create({ length: 50_000, name: 'a' })
+    await one.subject.append(id, FIRST, { durable: true })
+    const stage = await one.subject.open(id)
+    await stage.write(REST)
+    const { begun, gate } = slowSync(one.records)
+    const commit = stage.commit({ complete: true, durable: true, release: true })
+    await begun.promise
+    return { ...processes, id, stage, gate, commit }
+  }
+
+  const BYSTANDERS = [
+    ['the vacuum', (subject: Subject) => tidyUp(subject.storage as CombinedStorage)],
+    ['a reader', (subject: Subject, id: string) => subject.assertBytes(id, FIRST, REST)],
+  ] as const
+
+  it.each(BYSTANDERS)('%s does not give the file its name', async (_who, act) => {
+    const { other, id, stage, gate, commit, file, parts } = await completing()
+    await act(other.subject, id)
+    expect([existsSync(file('a')), parts()]).toEqual([false, [id]])
+    gate.resolve()
+    expect(await commit).toBe('ok')
+    await stage.close()
+    expect([existsSync(file('a')), parts()]).toEqual([true, []])
+  })
+
+  it.each(BYSTANDERS)('%s takes nothing away that is needed if the disk fails', async (_who, act) => {
+    const { other, id, stage, gate, commit } = await completing()
+    await act(other.subject, id)
+    gate.reject(new Error('EIO'))
+    await expect(commit).rejects.toThrow('EIO')
+    await stage.close()
+    await other.subject.release(id, stage.fence)
+    await other.subject.assertBytes(id, FIRST)
+    await other.subject.append(id, REST, { complete: true, durable: true })
+    await other.subject.assertBytes(id, FIRST, REST)
+  })
+
+  it.each([
+    ['the vacuum', ({ storage }: Subject) => (storage as CombinedStorage).vacuum(20)],
+    ['a reader', (subject: Subject, id: string) => subject.assertBytes(id, FIRST, REST)],
+    [
+      'who does what is left',
+      ({ storage }: Subject, id: string) => storage.takeCompletion?.(id, { owner: 'B', ttlMs: LEASE_MS }),
+    ],
+  ])('%s gives the file its name once the claim has run out, but after the record', async (_who, act) => {
+    const { one, other, file } = twoProcesses()
+    const { id } = await one.subject.create({ length: 50_000, name: 'a' })
+    const stage = await one.subject.open(id)
+    await stage.write(FIRST, REST)
+    // As after a kill.
+    const place = jest.spyOn(one.blobs, 'place').mockImplementation(() => {})
+    await stage.commit({ complete: true, completion: { owner: undefined, ttlMs: 0 } })
+    await stage.close()
+    place.mockRestore()
+    await one.subject.expire()
+    const { begun, gate } = slowSync(other.records)
+    const acting = act(other.subject, id)
+    await begun.promise
+    expect(existsSync(file('a'))).toBe(false)
+    gate.resolve()
+    await acting
+    expect(readFileSync(file('a')).length).toBe(50_000)
+  })
+
+  it('a reader finds the file that gets its name just when it is looked for', async () => {
+    const { other, id, stage, gate, commit } = await completing()
+    const size = other.blobs.size.bind(other.blobs)
+    const read = jest.spyOn(other.blobs, 'read')
+    jest.spyOn(other.blobs, 'size').mockImplementationOnce((blob) => {
+      const found = size(blob)
+      other.blobs.place(blob, 'a')
+      return found
+    })
+    await other.subject.assertBytes(id, FIRST, REST)
+    expect(read.mock.calls.map(([from]) => from)).toEqual([{ blob: id }, { name: 'a' }])
+    gate.resolve()
+    await commit
+    await stage.close()
+  })
+
+  it('a reader needs no disk that takes the record', async () => {
+    const { one, other, id, stage, gate, commit, file } = await completing()
+    await one.subject.expire()
+    jest.spyOn(other.records, 'sync').mockRejectedValueOnce(new Error('EIO'))
+    await other.subject.assertBytes(id, FIRST, REST)
+    expect(existsSync(file('a'))).toBe(false)
+    gate.resolve()
+    await commit
+    await stage.close()
+  })
+
+  it('the vacuum names no upload that was removed meanwhile, nor one that has its id', async () => {
+    const { one, other, id, stage, gate, commit, file } = await completing()
+    gate.resolve()
+    await commit
+    await stage.close()
+    await one.blobs.takeBack('a', id)
+    const syncing = slowSync(other.records)
+    const step = other.storage.vacuum(20)
+    await syncing.begun.promise
+    const { fence } = await one.subject.claim(id)
+    expect(await one.storage.remove(id, fence)).toBe(true)
+    await one.subject.create({ id, name: 'b', length: 200, createdAtMs: 1 })
+    await one.subject.append(id, FIRST.subarray(0, 100))
+    syncing.gate.resolve()
+    expect(await step).toEqual({ more: false })
+    expect(existsSync(file('b'))).toBe(false)
+    await one.subject.assertBytes(id, FIRST.subarray(0, 100))
+  })
+})

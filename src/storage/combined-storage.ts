@@ -3,8 +3,8 @@
 import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import { CombinedStage } from './combined-stage.js'
 import { JournalSettler } from './journal-settler.js'
-import type { Blobs, Records, StoredUpload } from './parts.js'
-import { isFile, keptBytes, piecesUpTo, placeUpload, readPieces } from './pieces.js'
+import type { Blobs, Piece, Records, StoredUpload } from './parts.js'
+import { isFile, isReady, keptBytes, piecesUpTo, placeUpload, readPieces } from './pieces.js'
 import type {
   Assembly,
   AssemblyResult,
@@ -17,7 +17,7 @@ import type {
   Stage,
   Storage,
 } from './storage.js'
-import { finishRemoval, removeBlobs, Vacuum } from './vacuum.js'
+import { finishRemoval, placeLate, removeBlobs, Vacuum } from './vacuum.js'
 
 /** For so long more the vacuum leaves a removal that takes long to whoever does it. */
 const REMOVAL_LEASE_MS = 60_000
@@ -47,7 +47,7 @@ export class CombinedStorage implements Storage {
     this.#records = records
     this.#blobs = blobs
     this.#now = now
-    this.#vacuum = new Vacuum(records, blobs)
+    this.#vacuum = new Vacuum(records, blobs, now)
     const { journal } = records
     if (journal !== undefined) this.#settler = new JournalSettler({ journal, blobs, now })
   }
@@ -119,8 +119,13 @@ export class CombinedStorage implements Storage {
     let upload = await this.#withoutLost(await this.#records.get(id))
     let position = start
     while (upload !== undefined) {
+      const inBlobs = await this.#isInBlobs(upload)
+      const upTo = Math.min(end, upload.offset)
       try {
-        for await (const chunk of this.#readNow(upload, position, Math.min(end, upload.offset))) {
+        const chunks = inBlobs
+          ? readPieces(this.#blobs, upload.pieces, position, upTo)
+          : this.#blobs.read({ name: upload.name }, position, upTo)
+        for await (const chunk of chunks) {
           position += chunk.length
           yield chunk
         }
@@ -129,7 +134,8 @@ export class CombinedStorage implements Storage {
         // The bytes may have moved to another place meanwhile: then from there.
         const before: StoredUpload = upload
         upload = await this.#records.get(id)
-        if (upload === undefined || isSamePlace(before, upload)) throw error
+        if (upload === undefined) throw error
+        if (isSamePlace(before, upload) && (await this.#isInBlobs(upload)) === inBlobs) throw error
       }
     }
   }
@@ -250,13 +256,15 @@ export class CombinedStorage implements Storage {
     return now && { upload: now, fence: result.fence }
   }
 
-  async *#readNow(upload: StoredUpload, start: number, end: number): AsyncGenerator<Uint8Array> {
-    if (isFile(upload)) {
-      await placeUpload(this.#blobs, upload)
-      yield* this.#blobs.read({ name: upload.name }, start, end)
-    } else {
-      yield* readPieces(this.#blobs, upload.pieces, start, end)
-    }
+  /** Whether the bytes of an upload are still in its blobs. A file that only lacks its name gets that, if it can. */
+  async #isInBlobs(upload: StoredUpload): Promise<boolean> {
+    if (!isFile(upload)) return true
+    const { blob } = upload.pieces.at(-1) as Piece
+    if ((await this.#blobs.size(blob)) === 0) return false
+    if (!isReady(upload, this.#now())) return true
+    // What keeps it from getting its name need not keep it from being read.
+    await placeLate(this.#records, this.#blobs, upload).catch(() => {})
+    return (await this.#blobs.size(blob)) > 0
   }
 
   /** Copies the pieces of a final upload into one blob of its own, named after the try, so that no late one meets it. */
@@ -283,7 +291,7 @@ export class CombinedStorage implements Storage {
   }
 
   async #placeAgain(upload: StoredUpload): Promise<boolean> {
-    await placeUpload(this.#blobs, upload).catch((error: NodeJS.ErrnoException) => {
+    await placeLate(this.#records, this.#blobs, upload).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT') throw error
     })
     return true

@@ -1,7 +1,7 @@
 // Tidies up what kills have left of a storage made of records and blobs, and removes what goes with a record.
 
 import type { Blobs, Records, StoredUpload } from './parts.js'
-import { blobOwner, isFile, placeUpload } from './pieces.js'
+import { blobOwner, isFile, isReady, placeUpload } from './pieces.js'
 
 /** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
 const VACUUM_LEASE_MS = 2_000
@@ -30,6 +30,21 @@ export async function removeBlobs(
   }
 }
 
+/**
+ * Gives a complete upload the name of its file, where whoever completed it has not come to that. To be called only once
+ * nobody holds it: as long as somebody does, the completion may be taken back, and then the blob is needed.
+ */
+export async function placeLate(records: Records, blobs: Blobs, upload: StoredUpload): Promise<void> {
+  const blob = upload.pieces.at(-1)?.blob
+  // Nearly always it has its name already, or it has no bytes to lose.
+  if (blob === undefined || (await blobs.size(blob)) === 0) return placeUpload(blobs, upload)
+  // After a power loss the record must not be one of before, which looks for the bytes in the blob.
+  await records.sync()
+  // That may have taken long: another upload may have the id by now.
+  const now = await records.get(upload.id)
+  if (now !== undefined && isSame(upload, now) && isFile(now)) await placeUpload(blobs, now)
+}
+
 /** Takes down what could not be done. */
 type Note = (error: unknown) => void
 
@@ -37,15 +52,18 @@ type Note = (error: unknown) => void
 export class Vacuum {
   readonly #records: Records
   readonly #blobs: Blobs
+  readonly #now: () => number
   #listing: AsyncIterator<string> | undefined
 
   /**
    * @param records - the truth
    * @param blobs - what is tidied up
+   * @param now - milliseconds since the epoch
    */
-  constructor(records: Records, blobs: Blobs) {
+  constructor(records: Records, blobs: Blobs, now: () => number) {
     this.#records = records
     this.#blobs = blobs
+    this.#now = now
   }
 
   /** One step; as {@link Storage.vacuum} has it. */
@@ -99,6 +117,8 @@ export class Vacuum {
     if (upload === undefined) return this.#removeUnnamed(id, blobs, note)
     const unnamed = blobs.filter((blob) => !isNamed(upload, blob))
     if (upload.complete) {
+      // Whoever completed it just now needs all of them if the disk fails; a later pass finds what is left.
+      if (!isReady(upload, this.#now())) return
       if (unnamed.length < blobs.length && isFile(upload)) await this.#placeLate(upload).catch(note)
       // One of them may be what a try under way copies to.
       if (upload.completion?.settled !== false) await this.#removeUnnamed(id, unnamed, note)
@@ -141,7 +161,7 @@ export class Vacuum {
 
   async #placeLate(upload: StoredUpload): Promise<void> {
     try {
-      await placeUpload(this.#blobs, upload)
+      await placeLate(this.#records, this.#blobs, upload)
     } catch (error) {
       // Somebody has removed the upload meanwhile, and its blob with it.
       if ((await this.#records.get(upload.id)) !== undefined) throw error
