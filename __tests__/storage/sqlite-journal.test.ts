@@ -1,11 +1,14 @@
 // Small finished uploads lie in the database until their files are on the disk: a power loss in between costs nothing.
 import {
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs'
@@ -334,6 +337,66 @@ describe('in the background', () => {
     expect(left()).toBe(0)
     await nextSettler.close()
     await next.close()
+  })
+
+  it('a file whose sync fails, and that can not be made anew, is trusted by nobody', async () => {
+    failing = true
+    const { restore } = blobs
+    blobs.restore = () => {
+      throw new Error('the disk is full')
+    }
+    await expect(afterMs(40_000)).rejects.toThrow('the disk is full')
+    // What is read is what was written; what is on the disk nobody knows.
+    const { ino } = statSync(join(directory, 'folder/the-file'))
+    blobs.restore = restore
+    failing = false
+    const other = recordsOf('one', () => now)
+    const otherSettler = new JournalSettler({ journal: other.journal, blobs, now: () => now })
+    now += 40_000
+    await otherSettler.settle()
+    expect(synced).toEqual([])
+    expect(statSync(join(directory, 'folder/the-file')).ino).not.toBe(ino)
+    await otherSettler.close()
+    await other.close()
+    await afterMs(40_000)
+    expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
+    expect(left()).toBe(0)
+  })
+
+  it('nor by who has begun to sync it before a start of the server made it anew', async () => {
+    meanwhile = async () => {
+      const other = recordsOf('one', () => now)
+      const [entry] = other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+      if (entry) other.journal.distrust(entry)
+      other.journal.recover((file, content, anew) => blobs.restore(file, content, anew))
+      await other.close()
+    }
+    await afterMs(40_000)
+    expect(left()).toBe(1)
+  })
+
+  it('a file whose name is not synced is made anew', async () => {
+    const { syncPlaced } = blobs
+    const { ino } = statSync(join(directory, 'folder/the-file'))
+    blobs.syncPlaced = () => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO', syscall: 'fsync' }))
+    await expect(afterMs(40_000)).rejects.toThrow('EIO')
+    expect(statSync(join(directory, 'folder/the-file')).ino).not.toBe(ino)
+    blobs.syncPlaced = syncPlaced
+    await afterMs(40_000)
+    expect(left()).toBe(0)
+  })
+
+  it('a file that can not be opened is left alone, and tried again', async () => {
+    const file = join(directory, 'folder/the-file')
+    renameSync(file, join(directory, 'aside'))
+    symlinkSync('the-file', file)
+    await expect(afterMs(40_000)).rejects.toThrow('ELOOP')
+    expect(lstatSync(file).isSymbolicLink()).toBe(true)
+    expect(left()).toBe(1)
+    rmSync(file)
+    renameSync(join(directory, 'aside'), file)
+    await afterMs(40_000)
+    expect(left()).toBe(0)
   })
 
   it('a file that was moved away is waited for until its new place is on the disk', async () => {

@@ -1,6 +1,7 @@
 // Brings the files of journaled uploads to the disk, some time after they were finished, and drops their entries.
 
 import type { Blobs, Journal, JournalEntry } from './parts.js'
+import type { Awaitable } from './storage.js'
 
 /** How often it is looked for some, while there are any, in milliseconds. */
 const EVERY_MS = 1_000
@@ -126,9 +127,10 @@ export class JournalSettler {
   }
 
   async #syncName(entry: JournalEntry): Promise<boolean> {
-    if (entry.file === undefined) return true
+    const { file } = entry
+    if (file === undefined) return true
     try {
-      await this.#blobs.syncPlaced(entry.file.name)
+      await this.#trusting(entry, () => this.#blobs.syncPlaced(file.name))
       return true
     } catch (error) {
       // The application has moved the file away, and removed its folder.
@@ -146,11 +148,16 @@ export class JournalSettler {
       // It is synced like one that is new.
       return false
     }
+    return (await this.#trusting(entry, () => this.#blobs.syncFile(file.name))) || this.#isOld(entry)
+  }
+
+  /** Runs a sync. A file whose sync failed is never trusted to another one, which the system may say is well. */
+  async #trusting<T>(entry: JournalEntry, sync: () => Awaitable<T>): Promise<T> {
     try {
-      return (await this.#blobs.syncFile(file.name)) || this.#isOld(entry)
+      return await sync()
     } catch (error) {
-      // A file whose sync failed is never trusted to another one.
-      await this.#restore(entry)
+      // What can't be opened was not synced either: it is tried again.
+      if ((error as NodeJS.ErrnoException).syscall !== 'open') await this.#restore(await this.#journal.distrust(entry))
       throw error
     }
   }

@@ -99,6 +99,8 @@ export interface Journal {
    * @param make - must not be asynchronous
    */
   restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array, anew: boolean) => void): Awaitable<void>
+  /** Says that no sync of an entry's file is to be trusted before it is made anew. Returns the entry as it is then. */
+  distrust(entry: JournalEntry): Awaitable<JournalEntry>
   /** Drops entries, as far as they are the same yet: their files are on the disk, or nobody wants them any more. */
   drop(entries: readonly JournalEntry[]): Awaitable<void>
 }
@@ -199,7 +201,10 @@ export interface Blobs {
   takeBack(name: string, blob: string): Awaitable<void>
   /** Settles when all names that `place` gave before have reached the disk. */
   syncPlaced(name: string): Awaitable<void>
-  /** Settles when the bytes of a finished file have reached the disk. `false` if there is no such file. */
+  /**
+   * Settles when the bytes of a finished file have reached the disk. `false` if there is no such file.
+   * @throws what the system says; with `syscall` `open` if it did not come to a sync
+   */
   syncFile(name: string): Awaitable<boolean>
   /**
    * Makes a finished file of bytes, whatever is there under the names of the blob and of the file, and at once or not at

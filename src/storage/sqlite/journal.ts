@@ -30,11 +30,12 @@ const SQL = {
       journal.boot AS boot FROM journal ${UPLOAD} WHERE number > ? AND added_at <= ? ORDER BY number LIMIT ?`,
   file: `SELECT number, ${FILE}, bytes, journal.boot AS boot FROM journal ${UPLOAD} WHERE ${SAME}`,
   restored: `UPDATE journal SET added_at = ?, boot = ? WHERE ${SAME}`,
+  distrust: `UPDATE journal SET boot = ? WHERE ${SAME}`,
   drop: `DELETE FROM journal WHERE ${SAME}`,
   forget: 'DELETE FROM journal WHERE id = ?',
   lost: `SELECT number, ${FILE}, bytes, journal.boot AS boot FROM journal ${UPLOAD}
     WHERE journal.boot <> ? AND number > ? ORDER BY number LIMIT ?`,
-  recovered: 'UPDATE journal SET boot = ? WHERE number = ?',
+  recovered: 'UPDATE journal SET added_at = ?, boot = ? WHERE number = ?',
 } as const
 
 interface Row {
@@ -114,6 +115,14 @@ export class SQLiteJournal implements Journal {
     this.#unrecovered.delete(keyOf(entry))
   }
 
+  distrust(entry: JournalEntry): JournalEntry {
+    // For this process even if the database can't be written to.
+    this.#unrecovered.add(keyOf(entry))
+    this.#statements.write('distrust', DISTRUSTED, ...same(entry))
+    this.#unrecovered.delete(keyOf(entry))
+    return { ...entry, boot: DISTRUSTED, doubtful: true }
+  }
+
   drop(entries: readonly JournalEntry[]): void {
     this.#writes.transaction(() => {
       for (const entry of entries) this.#statements.write('drop', ...same(entry))
@@ -143,7 +152,7 @@ export class SQLiteJournal implements Journal {
         rows = this.#statements.all<ByteRow>('lost', this.#boot, beyond, RECOVERED_AT_ONCE)
         const whole = rows.filter((row) => this.#isRecovered(row, restore))
         // They stay until their files have reached the disk.
-        for (const { number } of whole) this.#statements.write('recovered', this.#boot, number)
+        for (const { number } of whole) this.#statements.write('recovered', this.#now(), this.#boot, number)
       })
     } catch (error) {
       // The files are made. That this could not be written down means that the next start looks at them once more.
