@@ -41,6 +41,7 @@ afterEach(async () => {
 
 async function start(boot = 'one'): Promise<Subject> {
   await open?.close()
+  open = undefined
   open = new SQLiteStorage({ directory, boot })
   return new Subject(open, { clock: { now: Date.now, advance: () => {} }, leaseMs: 60_000 })
 }
@@ -397,6 +398,66 @@ describe('in the background', () => {
     renameSync(join(directory, 'aside'), file)
     await afterMs(40_000)
     expect(left()).toBe(0)
+  })
+
+  /** As a kill between the commit and the file's name has left it. */
+  function unplace(): { id: string; part: string } {
+    const id = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)[0]?.id as string
+    const part = join(directory, '.resumable-upload/parts', id)
+    renameSync(join(directory, 'folder/the-file'), part)
+    rmSync(join(directory, 'folder'), { recursive: true })
+    return { id, part }
+  }
+
+  it('a file that never got its name gets it before its entry goes', async () => {
+    unplace()
+    const { sync } = records.journal
+    Object.assign(records.journal, { sync: () => sync().then(() => synced.push('records')) })
+    const { place } = blobs
+    blobs.place = (blob, name) => {
+      synced.push(`place ${name}`)
+      place.call(blobs, blob, name)
+    }
+    await afterMs(100_000)
+    expect(synced).toEqual([
+      'bytes of folder/the-file',
+      'records',
+      'place folder/the-file',
+      'bytes of folder/the-file',
+      'name of folder/the-file',
+    ])
+    expect(left()).toBe(0)
+    expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
+    expect(parts()).toEqual([])
+  })
+
+  it('one that gets it by somebody else meanwhile is synced all the same', async () => {
+    unplace()
+    const { sync } = blobs
+    blobs.sync = (blob) => {
+      blobs.place(blob, 'folder/the-file')
+      synced.length = 0
+      return sync.call(blobs, blob)
+    }
+    await afterMs(100_000)
+    expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
+    expect(left()).toBe(0)
+  })
+
+  it('one that is removed meanwhile gets none, and the blob of another upload with its id stays', async () => {
+    const { id, part } = unplace()
+    const { sync } = records.journal
+    const another = async (): Promise<void> => {
+      const subject = await start()
+      const { fence } = await subject.claim(id)
+      expect(await open?.remove(id, fence)).toBe(true)
+      writeFileSync(part, 'of another one')
+      await sync()
+    }
+    Object.assign(records.journal, { sync: another })
+    await afterMs(100_000)
+    expect(readFileSync(part, 'utf8')).toBe('of another one')
+    expect(existsSync(join(directory, 'folder'))).toBe(false)
   })
 
   it('a file that was moved away is waited for until its new place is on the disk', async () => {

@@ -1,6 +1,6 @@
 // Brings the files of journaled uploads to the disk, some time after they were finished, and drops their entries.
 
-import type { Blobs, Journal, JournalEntry } from './parts.js'
+import type { Blobs, Journal, JournalEntry, JournaledFile } from './parts.js'
 import type { Awaitable } from './storage.js'
 
 /** How often it is looked for some, while there are any, in milliseconds. */
@@ -148,7 +148,24 @@ export class JournalSettler {
       // It is synced like one that is new.
       return false
     }
-    return (await this.#trusting(entry, () => this.#blobs.syncFile(file.name))) || this.#isOld(entry)
+    const syncFile = (): Promise<boolean> => this.#trusting(entry, () => this.#blobs.syncFile(file.name))
+    if (await syncFile()) return true
+    await this.#placeLate(entry, file)
+    // It may have got its name by somebody else meanwhile.
+    return (await syncFile()) || this.#isOld(entry)
+  }
+
+  /** Gives a file its name, if whoever completed the upload was killed before that. */
+  async #placeLate(entry: JournalEntry, { blob }: JournaledFile): Promise<void> {
+    try {
+      await this.#trusting(entry, () => this.#blobs.sync(blob))
+      // After a power loss the record must not be of a time when the blob had not moved yet.
+      await this.#journal.sync()
+      await this.#journal.hold(entry, (file) => this.#blobs.place(file.blob, file.name))
+    } catch (error) {
+      // There is no blob: the file was moved away.
+      if (!isMissing(error)) throw error
+    }
   }
 
   /** Runs a sync. A file whose sync failed is never trusted to another one, which the system may say is well. */

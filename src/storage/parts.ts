@@ -99,6 +99,13 @@ export interface Journal {
    * @param make - must not be asynchronous
    */
   restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array, anew: boolean) => void): Awaitable<void>
+  /**
+   * Does something with the file of an entry, unless its upload is gone: a removal comes wholly before or after that.
+   * @param action - must not be asynchronous
+   */
+  hold(entry: JournalEntry, action: (file: JournaledFile) => void): Awaitable<void>
+  /** Settles when the records as they are have reached the disk. */
+  sync(): Awaitable<void>
   /** Says that no sync of an entry's file is to be trusted before it is made anew. Returns the entry as it is then. */
   distrust(entry: JournalEntry): Awaitable<JournalEntry>
   /** Drops entries, as far as they are the same yet: their files are on the disk, or nobody wants them any more. */

@@ -57,9 +57,16 @@ interface EntryRow extends Row {
   readonly boot: string
 }
 
+interface SQLiteJournalOptions {
+  readonly now: () => number
+  readonly boot: string
+  readonly sync: () => Promise<void>
+}
+
 /** The journal in SQLite. */
 export class SQLiteJournal implements Journal {
   readonly maxBytes = MAX_BYTES
+  readonly sync: () => Promise<void>
   readonly #statements: Statements<keyof typeof SQL>
   readonly #writes: Writes
   readonly #now: () => number
@@ -69,10 +76,11 @@ export class SQLiteJournal implements Journal {
 
   /**
    * @param database - where it is
-   * @param time - milliseconds since the epoch, and the present run of the system
+   * @param options - milliseconds since the epoch, the present run of the system, and what syncs the records
    * @param writes - what goes around its writes
    */
-  constructor(database: Database, { now, boot }: { now: () => number; boot: string }, writes: Writes) {
+  constructor(database: Database, { now, boot, sync }: SQLiteJournalOptions, writes: Writes) {
+    this.sync = sync
     this.#statements = new Statements(database, SQL, writes)
     this.#writes = writes
     this.#now = now
@@ -113,6 +121,14 @@ export class SQLiteJournal implements Journal {
       this.#statements.write('restored', this.#now(), this.#boot, ...same(entry))
     })
     this.#unrecovered.delete(keyOf(entry))
+  }
+
+  hold(entry: JournalEntry, action: (file: JournaledFile) => void): void {
+    this.#writes.transaction(() => {
+      const row = this.#statements.one<ByteRow>('file', ...same(entry))
+      const file = row && fileOf(row)
+      if (file !== undefined) action(file)
+    })
   }
 
   distrust(entry: JournalEntry): JournalEntry {

@@ -109,7 +109,7 @@ export class SQLiteRecords implements Records {
       this.#statements = new Statements(this.#database, SQL, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
-      this.journal = new SQLiteJournal(this.#database, { now, boot }, this.#writes)
+      this.journal = new SQLiteJournal(this.#database, { now, boot, sync: () => this.sync() }, this.#writes)
       this.batch = new Batch(this.#writes)
       this.#log = new LogSync(`${path}-wal`, this.#database)
     } catch (error) {
