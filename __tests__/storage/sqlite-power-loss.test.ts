@@ -133,3 +133,18 @@ it.each([
     await subject.assertBytes(id, ONE, TWO, THREE)
   },
 )
+
+it('what a dead process has completed is on the disk before anybody goes by it', async () => {
+  const subject = await start(tempFolder(), 'one')
+  const { id } = await subject.create({ length: 3000 })
+  const stage = await subject.open(id, 'dead')
+  await stage.write(ONE)
+  await stage.commit({ complete: true })
+  await stage.close()
+  const sync = jest.spyOn(SQLiteRecords.prototype, 'sync').mockRejectedValueOnce(new Error('EIO'))
+  const request = { owner: 'B', ttlMs: 1000, dead: 'dead' }
+  await expect(subject.storage.claim?.(id, request)).rejects.toThrow('EIO')
+  expect(await subject.storage.claim?.(id, { ...request, dead: 'B' })).toMatchObject({ upload: { complete: true } })
+  expect(sync).toHaveBeenCalledTimes(2)
+  sync.mockRestore()
+})

@@ -67,6 +67,7 @@ export class CombinedStorage implements Storage {
   /** {@inheritDoc Storage.claim} */
   claim(id: string, request: ClaimRequest): Awaitable<ClaimResult> {
     const result = this.#records.claim(id, request)
+    if (request.dead !== undefined) return this.#ofDead(result)
     if (result instanceof Promise) return result.then((claimed) => this.#recovered(claimed))
     return isDoubtful(result) ? this.#recovered(result) : this.#remembered(result)
   }
@@ -226,6 +227,13 @@ export class CombinedStorage implements Storage {
     await this.#settler?.close()
     await this.#blobs.close()
     await this.#records.close()
+  }
+
+  /** Whoever has died may have completed the upload, and not have lived to see that on the disk. Nobody else looks after it. */
+  async #ofDead(claiming: Awaitable<ClaimResult>): Promise<ClaimResult> {
+    const result = await this.#recovered(await claiming)
+    if (result !== undefined && 'fence' in result && result.upload.complete) await this.#records.sync()
+    return result
   }
 
   #remembered(result: ClaimResult): ClaimResult {
