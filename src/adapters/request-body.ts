@@ -25,10 +25,11 @@ export function isStillComing(req: AdapterRequest): boolean {
 }
 
 /** Whether the head says that a body follows. In HTTP/2 that is no header's business (RFC 9113, 8.1). */
-function hasBody(req: AdapterRequest): boolean {
-  if (req.headers['transfer-encoding'] !== undefined || Number(req.headers['content-length']) > 0) return true
-  const { stream } = req as { stream?: { readonly endAfterHeaders?: boolean } }
-  return req.httpVersionMajor > 1 && stream?.endAfterHeaders === false && req.headers['content-length'] === undefined
+function hasBody({ headers, httpVersionMajor, stream }: AdapterRequest): boolean {
+  if (headers['transfer-encoding'] !== undefined || Number(headers['content-length']) > 0) return true
+  if (httpVersionMajor < 2 || headers['content-length'] !== undefined || stream?.endAfterHeaders) return false
+  // A client may end a request without a body only after its headers, but then says of no type.
+  return headers['content-type'] !== undefined
 }
 
 /** What a middleware before this one has made of the body: of use only if it is all of its bytes. */

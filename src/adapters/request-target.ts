@@ -10,6 +10,8 @@ export interface AdapterRequest extends IncomingMessage {
   readonly path?: string
   /** Express and Connect: the URL before mounts were cut off. */
   readonly originalUrl?: string
+  /** HTTP/2: the stream that Node's compatibility API makes a request of. */
+  readonly stream?: { readonly endAfterHeaders?: boolean }
   /** What a body parser left. */
   readonly body?: unknown
 }

@@ -159,13 +159,14 @@ export class JournalSettler {
   async #placeLate(entry: JournalEntry, { blob }: JournaledFile): Promise<void> {
     try {
       await this.#trusting(entry, () => this.#blobs.sync(blob))
-      // After a power loss the record must not be of a time when the blob had not moved yet.
-      await this.#journal.sync()
-      await this.#journal.hold(entry, (file) => this.#blobs.place(file.blob, file.name))
     } catch (error) {
       // There is no blob: the file was moved away.
-      if (!isMissing(error)) throw error
+      if (isMissing(error)) return
+      throw error
     }
+    // After a power loss the record must not be of a time when the blob had not moved yet.
+    await this.#journal.sync()
+    await this.#journal.hold(entry, (file) => this.#blobs.place(file.blob, file.name))
   }
 
   /** Runs a sync. A file whose sync failed is never trusted to another one, which the system may say is well. */
