@@ -18,6 +18,8 @@ import { timesOf } from './times.js'
 
 jest.setTimeout(120_000)
 
+/** Nobody listens there. */
+const NOWHERE = 0
 const KIB = 1024
 const MIB = 1024 * KIB
 const STALLED = form(20, 200)
@@ -163,6 +165,8 @@ it('a client of tus-js-client goes on with each next process from what the one b
     for (let round = 0; round < SHUTDOWNS; round++) {
       await until(() => (patchesOf(proxy.requests)[round]?.passed ?? 0) >= 4 * MIB)
       await server.end('SIGTERM')
+      // Its port may be another program's by now, whose 404 would have the client begin anew.
+      proxy.redirect(NOWHERE)
       expect(server.child.exitCode).toBe(0)
       const storage = new SQLiteStorage({ directory })
       const record = await storage.get(idOf(upload.url))

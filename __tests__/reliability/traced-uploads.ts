@@ -31,6 +31,9 @@ interface Ported extends Answer {
   readonly port: number
 }
 
+/** What was written is committed after this time, in milliseconds, under strace and on a busy machine as well. */
+const COMMITTED_AFTER_MS = 500
+
 const CHUNK = { 'Content-Type': 'application/offset+octet-stream' }
 
 /** Uploads all sorts of things. */
@@ -144,6 +147,8 @@ export class TracedClient {
     sent.write(upload.content.subarray(0, size / 2))
     const part = join(directory, '.resumable-upload/parts', upload.id)
     await waitUntil(() => statSync(part, { throwIfNoEntry: false })?.size === size / 2)
+    // Stopped in the middle of a transaction it would keep all others from the database: SQLite's nature.
+    await new Promise((resolve) => setTimeout(resolve, COMMITTED_AFTER_MS))
     process.kill(hangs.pid, 'SIGSTOP')
     try {
       const { headers } = await this.#ask('HEAD', `${other.url}/${upload.id}`)
