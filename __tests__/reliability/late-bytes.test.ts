@@ -66,8 +66,11 @@ async function stopIn(point: (typeof POINTS)[number][0], content: Buffer, chunk:
   await holder.tell(`stop ${point}`)
   const late = await RawConnection.open(holder.port)
   const size = { 'Upload-Offset': PREFIX, 'Content-Length': chunk.length }
-  await late.head('PATCH', path, { ...CHUNK, ...size, ...headers })
+  // At one go: a body that is there when it is asked for is written in large parts.
+  late.socket.cork()
+  void late.head('PATCH', path, { ...CHUNK, ...size, ...headers })
   void late.write(chunk)
+  late.socket.uncork()
   await stopped(holder)
   return { path, late }
 }
