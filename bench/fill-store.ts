@@ -71,7 +71,7 @@ export async function fillStore(folder: string, { uploads, expired }: Filling): 
 /** An id as the server makes them. */
 function idOf(createdAtMs: number): string {
   const seconds = Math.floor(createdAtMs / 1000)
-  return seconds.toString(16).padStart(8, '0') + randomBytes(12).toString('hex')
+  return seconds.toString(16).padStart(8, '0') + randomBytes(16).toString('hex')
 }
 
 function openDatabase(path: string): Database {

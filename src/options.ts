@@ -96,7 +96,7 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
   readonly completion?: 'await' | 'background'
   /**
    * Makes the ids of uploads: letters, digits, `-` and `_`, up to 200 of them. Ids must never come again.
-   * @default 32 hexadecimal digits: the time in seconds, and 96 random bits
+   * @default 40 hexadecimal digits: the time in seconds, and 128 random bits
    */
   readonly generateId?: (request: HookRequest<Context>) => string | Promise<string>
   /**

@@ -5,7 +5,7 @@ import { randomFillSync } from 'node:crypto'
 /** The second of the creation: uploads in use at the same time lie together in a database, however many others there are. */
 const TIME_BYTES = 4
 /** What makes it impossible to guess. */
-const RANDOM_BYTES = 12
+const RANDOM_BYTES = 16
 const ID_BYTES = TIME_BYTES + RANDOM_BYTES
 /** Random bytes are fetched for so many ids at once: each fetch costs as much as all else about an id. */
 const IDS_AT_ONCE = 128
@@ -14,7 +14,7 @@ const pool = Buffer.allocUnsafeSlow(ID_BYTES * IDS_AT_ONCE)
 let used = pool.length
 
 /**
- * The time in seconds and 96 random bits, in hexadecimal: 32 digits, in lower case so that file systems that ignore case
+ * The time in seconds and 128 random bits, in hexadecimal: 40 digits, in lower case so that file systems that ignore case
  * can't confuse two of them.
  * @param nowMs - milliseconds since the epoch
  */

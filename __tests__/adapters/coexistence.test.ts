@@ -248,7 +248,7 @@ describe.each([EXPRESS_5, EXPRESS_4])('$name', (host) => {
         'X-Forwarded-Prefix': '/prefix',
       },
     })
-    expect(answer.headers.location).toMatch(/^\/files\/[0-9a-f]{32}$/)
+    expect(answer.headers.location).toMatch(/^\/files\/[0-9a-f]{40}$/)
   })
 
   test.each(['strong', 'weak', false] as const)('with etag %p no answer becomes another', async (etag) => {

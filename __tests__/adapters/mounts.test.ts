@@ -21,7 +21,7 @@ async function useUploads(port: number, path: string, location: RegExp): Promise
   expect((await send(port, { method: 'HEAD', path: created, headers: TUS })).status).toBe(404)
 }
 
-const ID = '[0-9a-f]{32}$'
+const ID = '[0-9a-f]{40}$'
 
 describe.each(HOSTS)('$name', (host) => {
   test.each(['/files', '/uploads', '/a/b/c', '/api/v1.0/up-loads_x', '/files/files'])('under %s', async (mount) => {

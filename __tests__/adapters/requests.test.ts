@@ -101,7 +101,7 @@ describe.each(HOSTS)('$name', (host) => {
 test('bare node:http may serve uploads at the root', async () => {
   const app = await start(NODE_HTTP, { tus: { basePath: '/' } })
   const path = await create(app.port, 5, '/')
-  expect(path).toMatch(/^\/[0-9a-f]{32}$/)
+  expect(path).toMatch(/^\/[0-9a-f]{40}$/)
   expect((await patch(app.port, path, 0, 'hello')).status).toBe(204)
 })
 

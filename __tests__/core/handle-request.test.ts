@@ -51,7 +51,7 @@ describe('the answer', () => {
     const created = await handle('POST', '/files', { 'Upload-Length': '5' })
     expect(created).toEqual({
       status: 201,
-      headers: { 'Tus-Resumable': '1.0.0', Location: expect.stringMatching(/^\/files\/[0-9a-f]{32}$/) },
+      headers: { 'Tus-Resumable': '1.0.0', Location: expect.stringMatching(/^\/files\/[0-9a-f]{40}$/) },
       body: undefined,
     })
     const path = String(created.headers.Location)
@@ -93,13 +93,13 @@ describe('the answer', () => {
 
 describe('Location', () => {
   test.each([
-    [undefined, /^\/files\/[0-9a-f]{32}$/],
-    ['/api/files', /^\/api\/files\/[0-9a-f]{32}$/],
-    ['/api/files/', /^\/api\/files\/[0-9a-f]{32}$/],
-    ['https://example.com/files', /^https:\/\/example\.com\/files\/[0-9a-f]{32}$/],
-    ['', /^\/[0-9a-f]{32}$/],
-    ['/', /^\/[0-9a-f]{32}$/],
-    ['/caf%C3%A9/a%20b', /^\/caf%C3%A9\/a%20b\/[0-9a-f]{32}$/],
+    [undefined, /^\/files\/[0-9a-f]{40}$/],
+    ['/api/files', /^\/api\/files\/[0-9a-f]{40}$/],
+    ['/api/files/', /^\/api\/files\/[0-9a-f]{40}$/],
+    ['https://example.com/files', /^https:\/\/example\.com\/files\/[0-9a-f]{40}$/],
+    ['', /^\/[0-9a-f]{40}$/],
+    ['/', /^\/[0-9a-f]{40}$/],
+    ['/caf%C3%A9/a%20b', /^\/caf%C3%A9\/a%20b\/[0-9a-f]{40}$/],
   ])('below %p', async (baseUrl, expected) => {
     const { handle } = startServer()
     const answer = await handle('POST', '/files', { 'Upload-Length': '5' }, undefined, { baseUrl })
@@ -291,7 +291,7 @@ describe('tidying up behind a kill', () => {
     const { create, logger } = startServer({ storage })
     await idle()
     expect(logger.errors).toEqual([error])
-    expect(idOf(await create({ 'Upload-Length': '5' }))).toMatch(/^[0-9a-f]{32}$/)
+    expect(idOf(await create({ 'Upload-Length': '5' }))).toMatch(/^[0-9a-f]{40}$/)
   })
 
   test('stops when the server is closed', async () => {

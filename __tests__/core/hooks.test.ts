@@ -309,7 +309,7 @@ describe('Location', () => {
   ])('%j behind %j begins with %s', async (options, request, prefix) => {
     const { handle } = startServer(options)
     const { headers } = await handle('POST', '/files', { 'Upload-Length': '1' }, undefined, request)
-    expect(headers.Location).toMatch(new RegExp(`^${prefix}[0-9a-f]{32}$`))
+    expect(headers.Location).toMatch(new RegExp(`^${prefix}[0-9a-f]{40}$`))
   })
 })
 
@@ -326,5 +326,5 @@ it('ids begin with the second of their creation, and have nothing else in common
   expect(ids.map((id) => id.slice(0, 8))).toEqual(
     ids.map((_, index) => (Date.UTC(2026, 0, 1) / 1000 + Math.floor(index / 2)).toString(16)),
   )
-  for (let at = 8; at < 32; at += 2) expect(new Set(ids.map((id) => id.slice(at, at + 2))).size).toBeGreaterThan(100)
+  for (let at = 8; at < 40; at += 2) expect(new Set(ids.map((id) => id.slice(at, at + 2))).size).toBeGreaterThan(100)
 })

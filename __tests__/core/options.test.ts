@@ -126,7 +126,7 @@ test.each([
 test('a base path of one\u2019s own is where uploads are created and found', async () => {
   const { handle } = startServer({ basePath: '/api/v1/uploads' })
   const created = await handle('POST', '/api/v1/uploads', { 'Upload-Length': '5' })
-  expect(created.headers.Location).toMatch(/^\/api\/v1\/uploads\/[0-9a-f]{32}$/)
+  expect(created.headers.Location).toMatch(/^\/api\/v1\/uploads\/[0-9a-f]{40}$/)
   expect((await handle('HEAD', String(created.headers.Location))).status).toBe(200)
   expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(404)
 })
@@ -134,7 +134,7 @@ test('a base path of one\u2019s own is where uploads are created and found', asy
 test('the base path may be the root', async () => {
   const { handle } = startServer({ basePath: '/' })
   const created = await handle('POST', '/', { 'Upload-Length': '5' })
-  expect(created.headers.Location).toMatch(/^\/[0-9a-f]{32}$/)
+  expect(created.headers.Location).toMatch(/^\/[0-9a-f]{40}$/)
   expect((await handle('HEAD', String(created.headers.Location))).status).toBe(200)
 })
 

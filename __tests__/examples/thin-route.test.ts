@@ -48,7 +48,7 @@ describe('examples/server/thin-route.ts', () => {
     const { status, headers } = await ask('POST', endpoint, { 'Upload-Length': 1 })
 
     expect(status).toBe(201)
-    expect(headers.location).toMatch(/^\/projects\/a%20b\/uploads\/[0-9a-f]{32}$/)
+    expect(headers.location).toMatch(/^\/projects\/a%20b\/uploads\/[0-9a-f]{40}$/)
   })
 
   it('answers HEAD by 200, whatever the client has in its cache', async () => {

@@ -54,14 +54,14 @@ class Shell {
   }
 }
 
-const ID = /\b[0-9a-f]{32}\b/g
+const ID = /\b[0-9a-f]{40}\b/g
 const DATE = /\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT/g
 const DURATION = /\d+ milliseconds/g
 
 /** What the page shows as a pattern: ids, times and durations are others each time. */
 function patternOf(line: string): RegExp {
   const literal = line.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&')
-  const pattern = literal.replace(ID, '([0-9a-f]{32})').replace(DATE, DATE.source).replace(DURATION, DURATION.source)
+  const pattern = literal.replace(ID, '([0-9a-f]{40})').replace(DATE, DATE.source).replace(DURATION, DURATION.source)
   return new RegExp(`^${pattern}$`)
 }
 

@@ -140,7 +140,7 @@ describe.each(PROXIES)('$name', (kind) => {
     const app = await startApp({ tus: { absoluteLocation: true } })
     const proxy = await startProxy(kind, app.port)
     const location = await create(proxy, 5)
-    expect(location).toMatch(new RegExp(`^${proxy.origin}/files/[0-9a-f]{32}$`))
+    expect(location).toMatch(new RegExp(`^${proxy.origin}/files/[0-9a-f]{40}$`))
     expect((await ask(proxy, 'HEAD', location)).statusCode).toBe(200)
   })
 })

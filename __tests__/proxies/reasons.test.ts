@@ -70,7 +70,7 @@ describe('nginx', () => {
     const proxy = await startProxy(NGINX, app.port, substitute(NGINX.config, config))
     const content = randomBytes(MIB)
     const url = await upload(proxy, content, { endpoint: `${proxy.origin}/uploads` })
-    expect(url).toMatch(new RegExp(`^${proxy.origin}/uploads/[0-9a-f]{32}$`))
+    expect(url).toMatch(new RegExp(`^${proxy.origin}/uploads/[0-9a-f]{40}$`))
     expect(await offsetOf(proxy, url)).toBe(MIB)
   })
 })

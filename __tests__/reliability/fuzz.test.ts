@@ -69,5 +69,5 @@ test(`${REQUESTS} generated requests: no 5xx, no crash, no hang, no file outside
   const names = readdirSync(site.directory, { recursive: true, encoding: 'utf8' }).filter(
     (name) => !name.startsWith('.resumable-upload'),
   )
-  expect(names.filter((name) => !/^[0-9a-f](\/[0-9a-f]{32}-[A-Za-z0-9.]{0,40})?$/.test(name))).toEqual([])
+  expect(names.filter((name) => !/^[0-9a-f](\/[0-9a-f]{40}-[A-Za-z0-9.]{0,40})?$/.test(name))).toEqual([])
 }, 1_800_000)
