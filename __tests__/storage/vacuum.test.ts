@@ -64,14 +64,20 @@ async function finished(subject: Subject, name: string, content = bytes(100)): P
   return id
 }
 
+/** A removal of the file `a` whose record is buried, and waits to reach the disk. */
+async function removalUnderWay() {
+  const { one, other, file } = twoProcesses()
+  const id = await finished(one.subject, 'a')
+  const { fence } = await one.subject.claim(id)
+  const { begun, gate } = slowSync(one.records)
+  const removal = one.storage.remove(id, fence, undefined, true)
+  await begun.promise
+  return { one, other, file, id, fence, gate, removal }
+}
+
 describe('beside a removal', () => {
   it('it is left to whoever does it, as long as that one lives', async () => {
-    const { one, other, file } = twoProcesses()
-    const id = await finished(one.subject, 'a')
-    const { fence } = await one.subject.claim(id)
-    const { begun, gate } = slowSync(one.records)
-    const removal = one.storage.remove(id, fence, undefined, true)
-    await begun.promise
+    const { one, other, file, id, fence, gate, removal } = await removalUnderWay()
     await other.subject.clock.advance(LEASE_MS - 1)
     // Renewed as all claims are, although nobody sees the upload any more.
     expect(await one.storage.renew(id, fence, LEASE_MS)).toBe(true)
@@ -123,12 +129,7 @@ describe('beside a removal', () => {
   })
 
   it.each(['done', 'not done'])('that took longer than its claim lasts, and was %s by the vacuum', async (what) => {
-    const { one, other, file } = twoProcesses()
-    const id = await finished(one.subject, 'a')
-    const { fence } = await one.subject.claim(id)
-    const { begun, gate } = slowSync(one.records)
-    const removal = one.storage.remove(id, fence, undefined, true)
-    await begun.promise
+    const { one, other, file, gate, removal } = await removalUnderWay()
     await one.subject.expire()
     if (what === 'done') {
       await tidyUp(other.storage)
