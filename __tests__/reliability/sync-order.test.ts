@@ -1,8 +1,9 @@
 // What is synced before which answer, as strace sees it; what becomes of a sync that fails; and who waits for a slow one.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type DetailedError, Upload } from 'tus-js-client'
 import { bytes } from '../../src/testing/subject.js'
 import { tempFolder } from '../storage/support/temp-folder.js'
@@ -18,6 +19,8 @@ const SMALL = bytes(3000, 1)
 const WAL = '.resumable-upload/uploads.sqlite-wal'
 const PARTS = '.resumable-upload/parts'
 const SLOW_MS = 300
+/** Makes the log grow fast. */
+const METADATA = { 'Upload-Metadata': `name ${Buffer.alloc(5000, 'x').toString('base64')}` }
 
 jest.setTimeout(60_000)
 
@@ -127,10 +130,10 @@ describe('the order of things', () => {
 })
 
 /** Has strace tamper with the syncs of the running server; with those of one path, if it is given. */
-async function tamper(how: string, path?: string): Promise<void> {
+async function tamper(how: string, path?: string, log = '/dev/null'): Promise<void> {
   const { pid } = server as ServerProcess
   const where = path === undefined ? [] : ['-P', path]
-  const options = ['-f', '-qq', '-o', '/dev/null', '-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:${how}`]
+  const options = ['-f', '-qq', '-o', log, '-e', 'trace=fsync,fdatasync', '-e', `inject=fsync,fdatasync:${how}`]
   const strace = spawn('strace', [...options, ...where, '-p', String(pid)], { stdio: 'ignore' })
   tampering = strace
   const threads = `/proc/${pid}/task`
@@ -269,6 +272,86 @@ it('a slow sync holds up nobody but those who wait for it', async () => {
   // A sync on the main thread would make somebody wait as long in every round; a busy machine does not.
   expect(Math.min(...worsts)).toBeLessThan(SLOW_MS)
 })
+
+it('no sync is made on the main thread, whatever becomes of the log, and nothing is held up', async () => {
+  const directory = join(tempFolder(), 'uploads')
+  server = await startServer(directory)
+  const { url, pid } = server
+  const log = join(tempFolder(), 'syncs')
+  const wal = join(directory, WAL)
+  const other = await createUpload(url, 1_000_000)
+  await tamper(`delay_exit=${SLOW_MS * 1000}`, undefined, log)
+  let over = false
+  const heads: number[] = []
+  const looking = (async () => {
+    while (!over) {
+      const began = performance.now()
+      expect(await offsetOf(other)).toBe(0)
+      heads.push(performance.now() - began)
+      await delay(2)
+    }
+  })()
+  const creations: number[] = []
+  const create = async (): Promise<void> => {
+    const began = performance.now()
+    await createUpload(url, 100, METADATA)
+    creations.push(performance.now() - began)
+  }
+  // As much as a checkpoint is due after (the server may have written by itself, too), and a pause in which it is done.
+  let begun = timesStartedOver(wal)
+  for (let creation = 0; creation < 980; creation += 20) await Promise.all(Array.from({ length: 20 }, create))
+  const checked = checkpointOf(wal)
+  while (checkpointOf(wal) === checked) {
+    await create()
+    await delay(200)
+  }
+  await waitUntil(() => timesStartedOver(wal) > begun)
+  await create()
+  // And no pause, until it has grown to its limit.
+  const rounds = form(1, 10)
+  for (let round = 0; round < rounds; round++) {
+    begun = timesStartedOver(wal)
+    const load = async (): Promise<void> => {
+      while (timesStartedOver(wal) === begun) await create()
+    }
+    await Promise.all(Array.from({ length: 16 }, load))
+    // A completion has the log synced.
+    await sendChunk(await createUpload(url, CONTENT.length), 0, CONTENT)
+  }
+  over = true
+  await looking
+  await heal()
+  const threads = readFileSync(log, 'latin1')
+    .split('\n')
+    .filter((line) => /\b(fsync|fdatasync)\(/.test(line))
+    .map((line) => Number.parseInt(line, 10))
+  report('a log that starts over while syncs take 300 ms', {
+    'in a pause': 1,
+    'under load': rounds,
+    syncs: threads.length,
+    'on the main thread': threads.filter((thread) => thread === pid).length,
+    'HEADs, worst ms': Math.max(...heads).toFixed(1),
+    'POSTs, median ms': median(creations).toFixed(1),
+    'POSTs, worst ms': Math.max(...creations).toFixed(0),
+  })
+  expect(threads.length).toBeGreaterThan(10)
+  expect(threads.filter((thread) => thread === pid)).toEqual([])
+  expect(median(heads)).toBeLessThan(SLOW_MS / 3)
+})
+
+/** How often a log was started over: its head counts that. */
+const timesStartedOver = (wal: string): number => numberAt(wal, 12).readUInt32BE()
+
+/** Up to which page the last checkpoint has gone, or goes: the index of the log has that. */
+const checkpointOf = (wal: string): number => numberAt(wal.replace(/wal$/, 'shm'), 128).readUInt32LE()
+
+function numberAt(path: string, position: number): Buffer {
+  const number = Buffer.alloc(4)
+  const descriptor = openSync(path, 'r')
+  readSync(descriptor, number, 0, number.length, position)
+  closeSync(descriptor)
+  return number
+}
 
 function median(values: readonly number[]): number {
   return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN

@@ -60,7 +60,7 @@ function recordsOf(boot: string, now: () => number = Date.now): SQLiteRecords {
 /** The entries that there are, by whoever looks. */
 async function entries(): Promise<number> {
   const records = recordsOf('any')
-  const count = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 1000).length
+  const { length: count } = await records.journal.entries(0, Number.MAX_SAFE_INTEGER, 1000)
   await records.close()
   return count
 }
@@ -291,31 +291,31 @@ describe('in the background', () => {
     await settler.settle()
   }
 
-  function left(journal: SQLiteJournal = records.journal): number {
-    return journal.entries(0, Number.MAX_SAFE_INTEGER, 10).length
+  async function left(journal: SQLiteJournal = records.journal): Promise<number> {
+    return (await journal.entries(0, Number.MAX_SAFE_INTEGER, 10)).length
   }
 
   it('bytes and name are synced, then the entry goes', async () => {
     await afterMs(40_000)
     expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it('what is new waits', async () => {
     await afterMs(0)
     expect(synced).toEqual([])
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
   })
 
   it('a file whose sync fails is made anew, and synced again', async () => {
     failing = true
     truncateSync(join(directory, 'folder/the-file'), 10)
     await expect(afterMs(40_000)).rejects.toThrow('EIO')
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
     expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
     failing = false
     await afterMs(40_000)
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it('a file that could not be made whole after a power loss is made so before it is synced', async () => {
@@ -331,11 +331,11 @@ describe('in the background', () => {
     }
     await nextAfterMs(120_000)
     expect(synced).toEqual([])
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
     expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
     await nextAfterMs(40_000)
     expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
     await nextSettler.close()
     await next.close()
   })
@@ -361,19 +361,19 @@ describe('in the background', () => {
     await other.close()
     await afterMs(40_000)
     expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it('nor by who has begun to sync it before a start of the server made it anew', async () => {
     meanwhile = async () => {
       const other = recordsOf('one', () => now)
-      const [entry] = other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
-      if (entry) other.journal.distrust(entry)
+      const [entry] = await other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+      if (entry) await other.journal.distrust(entry)
       other.journal.recover((file, content, anew) => blobs.restore(file, content, anew))
       await other.close()
     }
     await afterMs(40_000)
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
   })
 
   it('a file whose name is not synced is made anew', async () => {
@@ -384,7 +384,7 @@ describe('in the background', () => {
     expect(statSync(join(directory, 'folder/the-file')).ino).not.toBe(ino)
     blobs.syncPlaced = syncPlaced
     await afterMs(40_000)
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it('a file that can not be opened is left alone, and tried again', async () => {
@@ -393,16 +393,17 @@ describe('in the background', () => {
     symlinkSync('the-file', file)
     await expect(afterMs(40_000)).rejects.toThrow('ELOOP')
     expect(lstatSync(file).isSymbolicLink()).toBe(true)
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
     rmSync(file)
     renameSync(join(directory, 'aside'), file)
     await afterMs(40_000)
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   /** As a kill between the commit and the file's name has left it. */
-  function unplace(): { id: string; part: string } {
-    const id = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)[0]?.id as string
+  async function unplace(): Promise<{ id: string; part: string }> {
+    const [entry] = await records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+    const id = entry?.id as string
     const part = join(directory, '.resumable-upload/parts', id)
     renameSync(join(directory, 'folder/the-file'), part)
     rmSync(join(directory, 'folder'), { recursive: true })
@@ -410,7 +411,7 @@ describe('in the background', () => {
   }
 
   it('a file that never got its name gets it before its entry goes', async () => {
-    unplace()
+    await unplace()
     const { sync } = records.journal
     Object.assign(records.journal, { sync: () => sync().then(() => synced.push('records')) })
     const { place } = blobs
@@ -426,13 +427,13 @@ describe('in the background', () => {
       'bytes of folder/the-file',
       'name of folder/the-file',
     ])
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
     expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
     expect(parts()).toEqual([])
   })
 
   it('one that gets it by somebody else meanwhile is synced all the same', async () => {
-    unplace()
+    await unplace()
     const { sync } = blobs
     blobs.sync = (blob) => {
       blobs.place(blob, 'folder/the-file')
@@ -441,11 +442,11 @@ describe('in the background', () => {
     }
     await afterMs(100_000)
     expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it('one that is removed meanwhile gets none, and the blob of another upload with its id stays', async () => {
-    const { id, part } = unplace()
+    const { id, part } = await unplace()
     const { sync } = records.journal
     const another = async (): Promise<void> => {
       const subject = await start()
@@ -464,9 +465,9 @@ describe('in the background', () => {
     mkdirSync(join(directory, 'elsewhere'))
     renameSync(join(directory, 'folder/the-file'), join(directory, 'elsewhere/file'))
     await afterMs(40_000)
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
     await afterMs(60_000)
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it.each([false, true])(
@@ -476,12 +477,12 @@ describe('in the background', () => {
       meanwhile = async () => {
         meanwhile = async () => {}
         const other = recordsOf('one')
-        other.journal.drop(other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10))
+        await other.journal.drop(await other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10))
         await other.close()
         await finished(await start(), bytes(200, 2))
       }
       await afterMs(40_000).catch(() => {})
-      expect(left()).toBe(1)
+      expect(await left()).toBe(1)
       expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
     },
   )
@@ -490,7 +491,7 @@ describe('in the background', () => {
     failing = true
     meanwhile = async () => {
       const subject = await start()
-      const [entry] = records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+      const [entry] = await records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
       const { fence } = await subject.claim(entry?.id as string)
       expect(await open?.remove(entry?.id as string, fence)).toBe(true)
     }
@@ -502,21 +503,21 @@ describe('in the background', () => {
   it('a file that was made anew is not dropped for a sync of the one before', async () => {
     meanwhile = async () => {
       const other = recordsOf('one', () => now)
-      const [entry] = other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
-      if (entry) other.journal.restore(entry, (file, content) => blobs.restore(file, content, true))
+      const [entry] = await other.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
+      if (entry) await other.journal.restore(entry, (file, content) => blobs.restore(file, content, true))
       await other.close()
     }
     await afterMs(40_000)
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
   })
 
   it('one that was moved away with its folder goes, too', async () => {
     renameSync(join(directory, 'folder/the-file'), join(directory, 'moved'))
     rmSync(join(directory, 'folder'), { recursive: true })
     await afterMs(40_000)
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
     await afterMs(60_000)
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
     await start('two')
     expect(existsSync(join(directory, 'folder'))).toBe(false)
   })
@@ -530,10 +531,10 @@ describe('in the background', () => {
       return syncFile(name)
     }
     await expect(afterMs(40_000)).rejects.toThrow('EIO')
-    expect(left()).toBe(1)
+    expect(await left()).toBe(1)
     blobs.syncFile = syncFile
     await afterMs(40_000)
-    expect(left()).toBe(0)
+    expect(await left()).toBe(0)
   })
 
   it('what can not be settled takes room, and nothing else does', async () => {
@@ -550,7 +551,7 @@ describe('in the background', () => {
       settler = new JournalSettler({ journal: records.journal, blobs, now: () => now })
       meanwhile = async () => expect(settler.take(100)).toBe(true)
       await afterMs(40_000)
-      expect(left()).toBe(0)
+      expect(await left()).toBe(0)
       // Now it is there.
       await finished(await start(), bytes(100, 2))
       await open?.close()
@@ -560,7 +561,7 @@ describe('in the background', () => {
       jest.advanceTimersByTime(1000)
       expect(settle).toHaveBeenCalled()
       await settler.settle()
-      expect(left()).toBe(0)
+      expect(await left()).toBe(0)
     } finally {
       jest.useRealTimers()
     }

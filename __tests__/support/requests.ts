@@ -54,8 +54,8 @@ export function sendChunk(url: string, offset: number, body: Buffer, headers: He
 }
 
 /** Creates an upload; returns its URL. */
-export async function createUpload(endpoint: string, length: number): Promise<string> {
-  const { status, headers } = await ask('POST', endpoint, { 'Upload-Length': length, 'Content-Length': 0 })
+export async function createUpload(endpoint: string, length: number, others: Headers = {}): Promise<string> {
+  const { status, headers } = await ask('POST', endpoint, { 'Upload-Length': length, 'Content-Length': 0, ...others })
   if (status !== 201) throw new Error(`the upload was not created: ${status}`)
   return new URL(headers.location ?? '', endpoint).href
 }

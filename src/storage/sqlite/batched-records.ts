@@ -19,15 +19,13 @@ import type { SQLiteRecords } from './sqlite-records.js'
 export class BatchedRecords implements Records {
   readonly #records: SQLiteRecords
   readonly #batch: Batch
+  readonly journal: Journal
 
   /** @param records - what does the work */
   constructor(records: SQLiteRecords) {
     this.#records = records
     this.#batch = records.batch
-  }
-
-  get journal(): Journal {
-    return this.#records.journal
+    this.journal = records.journal
   }
 
   create(upload: NewUpload): Promise<CreateResult> {
@@ -133,8 +131,8 @@ export class BatchedRecords implements Records {
     return this.#records.sync()
   }
 
-  close(): Promise<void> {
-    this.#batch.flush()
-    return this.#records.close()
+  async close(): Promise<void> {
+    await this.#batch.close()
+    await this.#records.close()
   }
 }

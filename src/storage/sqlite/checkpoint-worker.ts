@@ -1,35 +1,88 @@
-// The worker behind Checkpointer: checks the write-ahead log in, whenever it is told to.
+// The worker behind Checkpointer: moves the write-ahead log into the database whenever it is told to, and starts the log
+// over. All that SQLite syncs is synced in here.
+//
+// SQLite starts the log over by itself with the first write after all of it has been moved, and syncs its new head in that
+// write: in a request, on the main thread. So a connection here reads as long as somebody else could do that (a log that is
+// read is not started over), and when all is moved the write that starts it over is one of this worker.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { CheckpointOutcome, CheckpointWorkerData } from './checkpointer.js'
-import { openDatabase } from './driver.js'
+import { type Database, isBusy, openDatabase } from './driver.js'
+import { startOver } from './schema.js'
 
 const { path, driver, maxLogPages } = workerData as CheckpointWorkerData
-const database = openDatabase(path, driver)
-database.exec('PRAGMA busy_timeout = 1000')
-const passive = database.prepare('PRAGMA wal_checkpoint(PASSIVE)')
-// Writers wait while it works, but the passive one before has left it little to do.
-const restart = database.prepare('PRAGMA wal_checkpoint(RESTART)')
+/** Moves. */
+const mover = openDatabase(path, driver)
+/** Keeps the log from being started over. */
+const reader = openDatabase(path, driver)
+/** Starts it over. */
+const writer = openDatabase(path, driver)
+for (const database of [mover, reader, writer]) database.exec('PRAGMA busy_timeout = 1000')
+// It syncs the new head of the log and no more; and moves nothing.
+writer.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0')
+const checkpoint = mover.prepare('PRAGMA wal_checkpoint(PASSIVE)')
+const read = reader.prepare('SELECT count(*) FROM leases')
+const version = writer.prepare('PRAGMA data_version')
 
 parentPort?.on('message', (message: 'checkpoint' | 'close') => {
   if (message === 'close') {
-    database.close()
+    for (const database of [reader, writer, mover]) database.close()
     parentPort?.close()
     return
   }
+  let outcome: CheckpointOutcome = 'done'
   try {
-    checkpoint()
-    parentPort?.postMessage('done' satisfies CheckpointOutcome)
-  } catch {
-    // A disk that is full or failing: the log stays as it is, and it is tried again after as many writes.
-    parentPort?.postMessage('failed' satisfies CheckpointOutcome)
+    moveAll()
+  } catch (error) {
+    // A disk that is full or failing: the log stays as it is, and it is tried again after as many writes. So it is if
+    // somebody writes and writes.
+    if (!isBusy(error)) outcome = 'failed'
+  } finally {
+    end(writer)
+    end(reader)
   }
+  parentPort?.postMessage(outcome)
 })
 
-function checkpoint(): void {
-  const [row] = passive.all() as { log: number }[]
-  // Under constant load a passive checkpoint never catches up with the writers, and the log would grow for ever.
-  if (row === undefined || row.log <= maxLogPages) return
-  passive.all()
-  restart.all()
+function moveAll(): void {
+  if (move() <= maxLogPages) return
+  // Under constant load it never catches up with the writers, and the log would grow for ever. So it keeps them from
+  // writing: they wait, off their event loops. First once more without that, which leaves little to do.
+  if (move() <= maxLogPages) return
+  writer.exec('BEGIN IMMEDIATE')
+  move()
+}
+
+/**
+ * Moves what is there now. If nothing comes after it, the log is started over.
+ * @returns how many pages the log has that still has something in it
+ */
+function move(): number {
+  // What is read from here on is the log's end of now: it is moved up to there.
+  end(reader)
+  reader.exec('BEGIN')
+  read.get()
+  const before = version.get() as { data_version: number }
+  const [row] = checkpoint.all() as { busy: number; log: number; checkpointed: number }[]
+  // Another process is at it.
+  if (row === undefined || row.busy !== 0) return 0
+  const after = version.get() as { data_version: number }
+  // Somebody has written since: there is something left to be moved, and as long as there is, nobody starts the log over.
+  if (after.data_version !== before.data_version || row.checkpointed < row.log) return row.log
+  end(writer)
+  writer.exec('BEGIN IMMEDIATE')
+  end(reader)
+  // If somebody was faster after all, this is a write behind theirs, and does no harm.
+  startOver(writer)
+  writer.exec('COMMIT')
+  return 0
+}
+
+/** Ends what a connection has begun, if it has. */
+function end(database: Database): void {
+  try {
+    database.exec('ROLLBACK')
+  } catch {
+    // There was nothing.
+  }
 }

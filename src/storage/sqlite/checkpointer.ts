@@ -7,7 +7,7 @@ import type { SQLiteDriver } from './driver.js'
 
 /** A checkpoint is due after so many writes: some 4 to 12 MiB of log. */
 const WRITES_PER_CHECKPOINT = 1000
-/** A log that has grown to so many pages (32 MiB) is started over, for which writers have to wait a moment. */
+/** A log that has grown to so many pages (32 MiB) is started over, for which writes have to wait a moment. */
 const MAX_LOG_PAGES = 8192
 
 /** What a checkpoint worker is started with. */
@@ -25,8 +25,10 @@ export interface CheckpointerOptions {
   /** The database file. */
   readonly path: string
   readonly driver: SQLiteDriver | undefined
-  /** Called after each checkpoint. */
-  readonly onDone?: (outcome: CheckpointOutcome) => void
+  /** @default 8192 (32 MiB) */
+  readonly maxLogPages?: number
+  /** Called after each checkpoint; `asked`: it was one by {@link Checkpointer.run}. */
+  readonly onDone?: (outcome: CheckpointOutcome, asked: boolean) => void
   /** Called once if the worker fails: the owner must checkpoint by itself from then on. */
   readonly onFailure: () => void
 }
@@ -38,6 +40,10 @@ export class Checkpointer {
   #worker: Worker | undefined
   #busy = false
   #over = false
+  /** Who waits for the checkpoint that is under way. */
+  #asked: readonly (() => void)[] = []
+  /** Who waits for the next one. */
+  #waiting: (() => void)[] = []
 
   /** @param options - the database, and what to do if the worker fails */
   constructor(options: CheckpointerOptions) {
@@ -47,10 +53,19 @@ export class Checkpointer {
   /** Says that the database was written to. */
   wrote(): void {
     if (++this.#writes < WRITES_PER_CHECKPOINT || this.#busy || this.#over) return
-    this.#writes = 0
-    this.#busy = true
-    this.#worker ??= this.#start()
-    this.#worker.postMessage('checkpoint')
+    this.#begin()
+  }
+
+  /**
+   * Settles after a checkpoint that begins from now on, whatever has become of it.
+   * @returns `undefined` if there is no worker to do it
+   */
+  run(): Promise<void> | undefined {
+    if (this.#over) return undefined
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve)
+      if (!this.#busy) this.#begin()
+    })
   }
 
   /** Ends the worker, after the checkpoint that is under way. */
@@ -66,20 +81,39 @@ export class Checkpointer {
     })
   }
 
+  #begin(): void {
+    this.#writes = 0
+    this.#busy = true
+    this.#asked = this.#waiting
+    this.#waiting = []
+    this.#worker ??= this.#start()
+    // Somebody's request waits for it.
+    if (this.#asked.length > 0) this.#worker.ref()
+    this.#worker.postMessage('checkpoint')
+  }
+
+  #ended(outcome: CheckpointOutcome): void {
+    this.#busy = false
+    const asked = this.#asked
+    this.#asked = []
+    if (asked.length > 0) this.#worker?.unref()
+    for (const resolve of asked) resolve()
+    this.#options.onDone?.(outcome, asked.length > 0)
+    if (this.#waiting.length > 0) this.#begin()
+  }
+
   #start(): Worker {
-    const { path, driver, onDone, onFailure } = this.#options
+    const { path, driver, maxLogPages = MAX_LOG_PAGES, onFailure } = this.#options
     const worker = new Worker(join(here, 'storage/sqlite/checkpoint-worker.js'), {
-      workerData: { path, driver, maxLogPages: MAX_LOG_PAGES } satisfies CheckpointWorkerData,
+      workerData: { path, driver, maxLogPages } satisfies CheckpointWorkerData,
       execArgv: [],
     })
-    worker.on('message', (outcome: CheckpointOutcome) => {
-      this.#busy = false
-      onDone?.(outcome)
-    })
+    worker.on('message', (outcome: CheckpointOutcome) => this.#ended(outcome))
     worker.on('error', () => {
       if (this.#over) return
       this.#over = true
       onFailure()
+      for (const resolve of [...this.#asked, ...this.#waiting]) resolve()
     })
     // At last: a listener for messages would take it back.
     worker.unref()

@@ -52,15 +52,24 @@ export function openDatabase(path: string, driver?: SQLiteDriver): Database {
   throw new Error(missingDriver(driver, cause), { cause })
 }
 
-const SQLITE_BUSY = 5
+const CODES = { SQLITE_BUSY: 5, SQLITE_FULL: 13 } as const
 /** Of an extended code, what is left of it in this is the code. */
 const PRIMARY_CODE = 0xff
 
-/** Whether an error says that another connection did not let go of the database in time. */
+/** Whether an error says that another connection has the database. */
 export function isBusy(error: unknown): boolean {
+  return isOf(error, 'SQLITE_BUSY')
+}
+
+/** Whether an error says that there is no space on the disk. */
+export function isFull(error: unknown): boolean {
+  return isOf(error, 'SQLITE_FULL')
+}
+
+function isOf(error: unknown, name: keyof typeof CODES): boolean {
   const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown }
-  if (typeof errcode === 'number') return (errcode & PRIMARY_CODE) === SQLITE_BUSY
-  return typeof code === 'string' && code.startsWith('SQLITE_BUSY')
+  if (typeof errcode === 'number') return (errcode & PRIMARY_CODE) === CODES[name]
+  return typeof code === 'string' && code.startsWith(name)
 }
 
 /** Whether a driver can be loaded here. */

@@ -2,6 +2,7 @@
 
 import type { Journal, JournalEntry, JournaledFile, Piece } from '../parts.js'
 import { firstPieces } from '../pieces.js'
+import type { Batch } from './batch.js'
 import type { Bindable, Database } from './driver.js'
 import { Statements } from './statements.js'
 import type { Writes } from './writes.js'
@@ -61,6 +62,8 @@ interface SQLiteJournalOptions {
   readonly now: () => number
   readonly boot: string
   readonly sync: () => Promise<void>
+  /** What goes on beside requests goes through it. */
+  readonly batch: Batch
 }
 
 /** The journal in SQLite. */
@@ -69,6 +72,7 @@ export class SQLiteJournal implements Journal {
   readonly sync: () => Promise<void>
   readonly #statements: Statements<keyof typeof SQL>
   readonly #writes: Writes
+  readonly #batch: Batch
   readonly #now: () => number
   readonly #boot: string
   /** Entries whose files this process could not make whole when it was to. */
@@ -76,11 +80,12 @@ export class SQLiteJournal implements Journal {
 
   /**
    * @param database - where it is
-   * @param options - milliseconds since the epoch, the present run of the system, and what syncs the records
+   * @param options - milliseconds since the epoch, the present run of the system, what syncs the records, and their batch
    * @param writes - what goes around its writes
    */
-  constructor(database: Database, { now, boot, sync }: SQLiteJournalOptions, writes: Writes) {
+  constructor(database: Database, { now, boot, sync, batch }: SQLiteJournalOptions, writes: Writes) {
     this.sync = sync
+    this.#batch = batch
     this.#statements = new Statements(database, SQL, writes)
     this.#writes = writes
     this.#now = now
@@ -92,17 +97,22 @@ export class SQLiteJournal implements Journal {
     this.#statements.write('add', bytes, this.#now(), this.#boot, id)
   }
 
-  isEmpty(): boolean {
+  isEmpty(): Promise<boolean> {
+    return this.#batch.read(() => this.#isEmpty())
+  }
+
+  #isEmpty(): boolean {
     return this.#statements.one('any') === undefined
   }
 
-  load(): { readonly entries: number; readonly bytes: number } {
-    return this.#statements.one('load') as { readonly entries: number; readonly bytes: number }
+  load(): Promise<{ readonly entries: number; readonly bytes: number }> {
+    return this.#batch.read(() => this.#statements.one('load') as { readonly entries: number; readonly bytes: number })
   }
 
-  entries(beyond: number, beforeMs: number, limit: number): readonly JournalEntry[] {
+  async entries(beyond: number, beforeMs: number, limit: number): Promise<readonly JournalEntry[]> {
+    const all = await this.#batch.read(() => this.#statements.all<EntryRow>('entries', beyond, limit))
     // Not by the statement: the time lies behind the bytes, and to find no entry it would read all of them.
-    const rows = this.#statements.all<EntryRow>('entries', beyond, limit).filter((row) => row.added_at <= beforeMs)
+    const rows = all.filter((row) => row.added_at <= beforeMs)
     return rows.map((row) => ({
       number: row.number,
       id: row.entry_id,
@@ -114,8 +124,8 @@ export class SQLiteJournal implements Journal {
     }))
   }
 
-  restore(entry: JournalEntry, make: Restore): void {
-    this.#writes.transaction(() => {
+  async restore(entry: JournalEntry, make: Restore): Promise<void> {
+    await this.#batch.alone(() => {
       const row = this.#statements.one<ByteRow>('file', ...same(entry))
       if (row === undefined) return
       this.#make(row, make)
@@ -125,24 +135,24 @@ export class SQLiteJournal implements Journal {
     this.#unrecovered.delete(keyOf(entry))
   }
 
-  hold(entry: JournalEntry, action: (file: JournaledFile) => void): void {
-    this.#writes.transaction(() => {
+  hold(entry: JournalEntry, action: (file: JournaledFile) => void): Promise<void> {
+    return this.#batch.alone(() => {
       const row = this.#statements.one<ByteRow>('file', ...same(entry))
       const file = row && fileOf(row)
       if (file !== undefined) action(file)
     })
   }
 
-  distrust(entry: JournalEntry): JournalEntry {
+  async distrust(entry: JournalEntry): Promise<JournalEntry> {
     // For this process even if the database can't be written to.
     this.#unrecovered.add(keyOf(entry))
-    this.#statements.write('distrust', DISTRUSTED, ...same(entry))
+    await this.#batch.write(() => this.#statements.write('distrust', DISTRUSTED, ...same(entry)))
     this.#unrecovered.delete(keyOf(entry))
     return { ...entry, boot: DISTRUSTED, doubtful: true }
   }
 
-  drop(entries: readonly JournalEntry[]): void {
-    this.#writes.transaction(() => {
+  drop(entries: readonly JournalEntry[]): Promise<void> {
+    return this.#batch.write(() => {
       for (const entry of entries) this.#statements.write('drop', ...same(entry))
     })
   }
@@ -153,12 +163,12 @@ export class SQLiteJournal implements Journal {
   }
 
   /**
-   * Makes the files whole that the system may have lost when it was started anew. Several processes may do it at the
+   * Makes the files whole that the system may have lost when it was started anew; before the first request. Several processes may do it at the
    * same time. What fails (the disk may be full) is left to the settler, and to the next start.
    * @param restore - makes one; must not be asynchronous
    */
   recover(restore: Restore): void {
-    if (this.isEmpty()) return
+    if (this.#isEmpty()) return
     for (let last: number | undefined = 0; last !== undefined; ) last = this.#recoverSome(last, restore)
   }
 

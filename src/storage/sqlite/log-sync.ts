@@ -5,7 +5,6 @@ import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { syncFolder } from '../files/folders.js'
 import { sharedSync } from '../shared-sync.js'
-import type { Database } from './driver.js'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
@@ -16,7 +15,7 @@ const COPY_BYTES = 1024 * 1024
 /** Syncs the write-ahead log of a database that is open. */
 export class LogSync {
   readonly #path: string
-  readonly #database: Database
+  readonly #alone: (action: () => void) => Promise<void>
   #descriptor: Promise<number> | undefined
   /**
    * Whether some of it may not be on the disk although no sync will say so. At first nobody knows what became of the syncs
@@ -31,11 +30,11 @@ export class LogSync {
 
   /**
    * @param path - the log
-   * @param database - a connection, by which others are kept from writing to the log
+   * @param alone - does something, that must not be asynchronous, while others are kept from writing to the log
    */
-  constructor(path: string, database: Database) {
+  constructor(path: string, alone: (action: () => void) => Promise<void>) {
     this.#path = path
-    this.#database = database
+    this.#alone = alone
   }
 
   /** Says that a sync of the log failed elsewhere: SQLite's own, in a checkpoint. */
@@ -54,14 +53,14 @@ export class LogSync {
       throw error
     })
     const descriptor = await this.#descriptor
-    if (this.#doubtful) this.#writeAgain(descriptor)
+    if (this.#doubtful) await this.#writeAgain(descriptor)
     try {
       // Where the log begins anew in the space that it has, its size does not change, and the file system's journal is spared.
       await fdatasyncAsync(descriptor)
     } catch (error) {
       this.#doubtful = true
       try {
-        this.#writeAgain(descriptor)
+        await this.#writeAgain(descriptor)
       } catch {
         // The next sync tries it again, and fails if it can't.
       }
@@ -85,10 +84,8 @@ export class LogSync {
    * The log would have a hole then, and after a power loss nothing behind it would be found. It still has the bytes in
    * memory, so that they are written once more. Rare, and short: the log has a few megabytes.
    */
-  #writeAgain(descriptor: number): void {
-    // So that nobody writes to the log meanwhile. It is synchronous, so nothing else gets into this transaction.
-    this.#database.exec('BEGIN IMMEDIATE')
-    try {
+  #writeAgain(descriptor: number): Promise<void> {
+    return this.#alone(() => {
       const buffer = Buffer.allocUnsafeSlow(COPY_BYTES)
       for (let position = 0; ; ) {
         const size = readSync(descriptor, buffer, 0, COPY_BYTES, position)
@@ -97,8 +94,6 @@ export class LogSync {
         position += size
       }
       this.#doubtful = false
-    } finally {
-      this.#database.exec('COMMIT')
-    }
+    })
   }
 }

@@ -71,7 +71,7 @@ const SETTLE_MS = 5_000
 const RETRY_MS = 10
 
 /**
- * Sets a connection up.
+ * Sets a connection up. It may wait, which the connection does not do any more afterwards: see {@link Batch}.
  * @throws Error if the database was written by a later version of this package
  */
 export function prepareDatabase(database: Database): void {
@@ -85,6 +85,19 @@ export function prepareDatabase(database: Database): void {
   // 16 MiB: all but the leaves of a million uploads, so that each is one page away. Used only as far as there are so many.
   database.exec('PRAGMA cache_size = -16384')
   if (versionOf(database) !== SCHEMA_VERSION) migrate(database)
+  try {
+    startOver(database)
+  } catch {
+    // A disk that is full, say: that need not keep it from starting.
+  }
+}
+
+/**
+ * Writes something that changes nothing. The first write to a log that is new or wholly moved into the database syncs its
+ * head: it is made where nobody waits for it.
+ */
+export function startOver(database: Database): void {
+  database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
 }
 
 function migrate(database: Database): void {

@@ -88,6 +88,7 @@ export class SQLiteRecords implements Records {
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
   readonly #checkpointer: Checkpointer
+  readonly #reserve: Reserve
   readonly journal: SQLiteJournal
   /** Puts several calls into one transaction. */
   readonly batch: Batch
@@ -101,17 +102,17 @@ export class SQLiteRecords implements Records {
     this.#now = now
     this.#boot = boot
     this.#database = openDatabase(path, driver)
-    let reserve: Reserve
     try {
       prepareDatabase(this.#database)
-      reserve = new Reserve(join(dirname(path), 'reserve'))
-      this.#writes = new Writes(this.#database, reserve, () => this.#checkpointer.wrote())
+      this.#reserve = new Reserve(join(dirname(path), 'reserve'))
+      this.#writes = new Writes(this.#database, () => this.#checkpointer.wrote())
       this.#statements = new Statements(this.#database, SQL, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
-      this.journal = new SQLiteJournal(this.#database, { now, boot, sync: () => this.sync() }, this.#writes)
-      this.batch = new Batch(this.#writes)
-      this.#log = new LogSync(`${path}-wal`, this.#database)
+      this.batch = new Batch(this.#writes, { makeRoom: () => this.#makeRoom() })
+      const journal = { now, boot, batch: this.batch, sync: () => this.sync() }
+      this.journal = new SQLiteJournal(this.#database, journal, this.#writes)
+      this.#log = new LogSync(`${path}-wal`, (action) => this.batch.alone(action))
     } catch (error) {
       this.#database.close()
       throw error
@@ -119,9 +120,22 @@ export class SQLiteRecords implements Records {
     this.#checkpointer = new Checkpointer({
       path,
       driver,
-      onDone: (outcome) => (outcome === 'failed' ? this.#log.doubt() : reserve.restore()),
+      onDone: (outcome, asked) => {
+        if (outcome === 'failed') this.#log.doubt()
+        else if (!asked) this.#reserve.restore()
+      },
       onFailure: () => this.#checkpointHere(),
     })
+  }
+
+  /**
+   * To be called once, before the first request: it may wait for other processes. From then on the connection does not
+   * wait by itself any more, since that would hold up the event loop: what is to be done goes through {@link batch}.
+   * @param restore - makes the file of a journaled upload whole
+   */
+  recover(restore: Parameters<SQLiteJournal['recover']>[0]): void {
+    this.journal.recover(restore)
+    this.#database.exec('PRAGMA busy_timeout = 0')
   }
 
   create(upload: NewUpload): CreateResult {
@@ -321,10 +335,23 @@ export class SQLiteRecords implements Records {
     return this.#log.sync()
   }
 
+  /** What waits in the batch must be over. */
   async close(): Promise<void> {
-    await this.#checkpointer.close()
     await this.#log.close()
+    // Whoever closes it last moves the log into it, and syncs that: the worker, if there is one.
     this.#database.close()
+    await this.#checkpointer.close()
+  }
+
+  /**
+   * If the log can't grow, it is moved into the database, for which there is the reserve, and begins anew in the space that
+   * it has. So removing an upload, for one, succeeds on a full disk.
+   */
+  async #makeRoom(): Promise<void> {
+    this.#reserve.release()
+    const moved = this.#checkpointer.run()
+    if (moved) await moved
+    else this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
   }
 
   #checkpointHere(): void {

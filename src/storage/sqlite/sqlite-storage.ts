@@ -63,7 +63,7 @@ export class SQLiteStorage extends CombinedStorage {
     const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
     makeFolder(meetingPoint)
     const records = new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot })
-    records.journal.recover((file, bytes, anew) => blobs.restore(file, bytes, anew))
+    records.recover((file, bytes, anew) => blobs.restore(file, bytes, anew))
     super(new BatchedRecords(records), blobs, now)
     this.directory = root
     this.meetingPoint = meetingPoint

@@ -1,15 +1,9 @@
-// What happens around the statements of one connection: writes are counted, several may be one transaction, and a full
-// disk need not be the end of it.
+// What happens around the statements of one connection: writes are counted, and several may be one transaction.
 
 import type { Database, Statement } from './driver.js'
-import type { Reserve } from './reserve.js'
-
-const SQLITE_FULL = 13
 
 /** The writes and the transactions of one connection. */
 export class Writes {
-  readonly #database: Database
-  readonly #reserve: Reserve
   readonly #onWrite: () => void
   readonly #beginWriting: Statement
   readonly #beginReading: Statement
@@ -19,12 +13,9 @@ export class Writes {
 
   /**
    * @param database - the connection
-   * @param reserve - space to be used when there is no other
    * @param onWrite - called after each write
    */
-  constructor(database: Database, reserve: Reserve, onWrite: () => void) {
-    this.#database = database
-    this.#reserve = reserve
+  constructor(database: Database, onWrite: () => void) {
     this.#onWrite = onWrite
     this.#beginWriting = database.prepare('BEGIN IMMEDIATE')
     this.#beginReading = database.prepare('BEGIN')
@@ -34,7 +25,7 @@ export class Writes {
 
   /** Runs one statement that writes. */
   run<T>(write: () => T): T {
-    const result = this.#inTransaction ? write() : this.#withRoom(write)
+    const result = write()
     this.#onWrite()
     return result
   }
@@ -45,7 +36,7 @@ export class Writes {
    */
   transaction<T>(action: () => T): T {
     if (this.#inTransaction) return action()
-    return this.#withRoom(() => this.#transact(this.#beginWriting, action))
+    return this.#transact(this.#beginWriting, action)
   }
 
   /** Runs several statements that only read: what they read is of one moment. `action` must not be asynchronous. */
@@ -71,28 +62,4 @@ export class Writes {
       this.#inTransaction = false
     }
   }
-
-  /**
-   * If the log can't grow, it is moved into the database, for which there is the reserve, and begins anew in the space that
-   * it has. So removing an upload, for one, succeeds on a full disk. (The syncs of that are the price, here and only here.)
-   */
-  #withRoom<T>(write: () => T): T {
-    try {
-      return write()
-    } catch (error) {
-      if (!isFull(error)) throw error
-      try {
-        this.#reserve.release()
-        this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
-      } catch {
-        throw error
-      }
-      return write()
-    }
-  }
-}
-
-function isFull(error: unknown): boolean {
-  const { code, errcode } = error as { readonly code?: unknown; readonly errcode?: unknown }
-  return code === 'SQLITE_FULL' || errcode === SQLITE_FULL
 }

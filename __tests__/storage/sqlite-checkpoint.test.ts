@@ -1,0 +1,137 @@
+// The write-ahead log is moved into the database, and started over, by a worker: nobody else has to sync it.
+import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { Batch } from '../../src/storage/sqlite/batch.js'
+import { Checkpointer, type CheckpointOutcome } from '../../src/storage/sqlite/checkpointer.js'
+import { type Database, openDatabase } from '../../src/storage/sqlite/driver.js'
+import { prepareDatabase } from '../../src/storage/sqlite/schema.js'
+import { Writes } from '../../src/storage/sqlite/writes.js'
+import { tempFolder } from './support/temp-folder.js'
+
+let path: string
+let database: Database
+let checkpointer: Checkpointer
+let outcomes: CheckpointOutcome[]
+const others: Database[] = []
+
+beforeEach(() => {
+  path = join(tempFolder(), 'any.sqlite')
+  outcomes = []
+  database = openAnother()
+  checkpointer = checkpointerWith({})
+})
+
+afterEach(async () => {
+  for (const other of others.splice(0)) other.close()
+  await checkpointer.close()
+})
+
+function openAnother(): Database {
+  const another = openDatabase(path)
+  prepareDatabase(another)
+  others.push(another)
+  return another
+}
+
+function checkpointerWith(options: { readonly maxLogPages?: number }): Checkpointer {
+  return new Checkpointer({
+    path,
+    driver: undefined,
+    onDone: (outcome) => outcomes.push(outcome),
+    onFailure: () => outcomes.push('failed'),
+    ...options,
+  })
+}
+
+let written = 0
+function write(by = database): void {
+  by.exec(`INSERT INTO tombstones (id, status, until) VALUES ('${++written}', 410, 0)`)
+}
+
+/** The log's head counts that. */
+function timesStartedOver(): number {
+  const head = Buffer.alloc(16)
+  const descriptor = openSync(`${path}-wal`, 'r')
+  readSync(descriptor, head, 0, head.length, 0)
+  closeSync(descriptor)
+  return head.readUInt32BE(12)
+}
+
+it('when all is moved the worker starts the log over, and not the next write', async () => {
+  for (let round = 1; round <= 3; round++) {
+    const before = timesStartedOver()
+    write()
+    await checkpointer.run()
+    expect(timesStartedOver()).toBe(before + 1)
+    for (const by of [database, openAnother(), database]) write(by)
+    expect(timesStartedOver()).toBe(before + 1)
+  }
+  expect(outcomes).toEqual(['done', 'done', 'done'])
+})
+
+it('a database that is opened has a log whose head is written, also after all others have closed it', async () => {
+  write()
+  for (const other of others.splice(0)) other.close()
+  database = openAnother()
+  const before = statSync(`${path}-wal`).size
+  expect(before).toBeGreaterThan(32)
+  const begun = timesStartedOver()
+  write()
+  expect(timesStartedOver()).toBe(begun)
+  expect(statSync(`${path}-wal`).size).toBeGreaterThan(before)
+})
+
+it('as long as somebody reads what was there before, it goes on as it is', async () => {
+  const before = timesStartedOver()
+  const reader = openAnother()
+  write()
+  reader.exec('BEGIN')
+  reader.prepare('SELECT count(*) FROM tombstones').get()
+  write()
+  await checkpointer.run()
+  write()
+  expect(timesStartedOver()).toBe(before)
+  reader.exec('COMMIT')
+  await checkpointer.run()
+  expect(timesStartedOver()).toBe(before + 1)
+})
+
+it('one who has begun to write and does not end is waited for, and it is tried again', async () => {
+  const before = timesStartedOver()
+  const writer = openAnother()
+  write()
+  writer.exec('BEGIN IMMEDIATE')
+  await checkpointer.run()
+  writer.exec('COMMIT')
+  expect(outcomes).toEqual(['done'])
+  write()
+  await checkpointer.run()
+  expect(timesStartedOver()).toBeGreaterThan(before)
+})
+
+it.each([1, 3])(
+  'under constant load of %s connections the log is started over, too, and nothing is lost',
+  async (count) => {
+    checkpointer = checkpointerWith({ maxLogPages: 50 })
+    let committed = 0
+    const batches = Array.from({ length: count }, (_, index) => {
+      const by = index === 0 ? database : openAnother()
+      by.exec('PRAGMA busy_timeout = 0')
+      return { by, batch: new Batch(new Writes(by, () => {})) }
+    })
+    const before = timesStartedOver()
+    const loads = batches.map(async ({ by, batch }) => {
+      while (timesStartedOver() < before + 5) {
+        await batch.write(() => write(by))
+        committed++
+      }
+    })
+    const checkpoints = (async () => {
+      while (timesStartedOver() < before + 5) await checkpointer.run()
+    })()
+    await Promise.all([...loads, checkpoints])
+    const { count: rows } = database.prepare('SELECT count(*) AS count FROM tombstones').get() as { count: number }
+    expect(rows).toBe(committed)
+    expect(outcomes).not.toContain('failed')
+  },
+)
