@@ -71,8 +71,7 @@ export function underLoad<T>(
         steps.push(await load.begin({ client, index, ledger }))
       }
       const { windowMs } = settings
-      if (load.steps === undefined) await warmUp(running, steps, settings)
-      else await run(steps, { steps: Math.ceil(load.steps / 8) })
+      await warmUp(running, steps, settings)
       const result = await window(running, () =>
         run(steps, load.steps === undefined ? { ms: windowMs } : { steps: load.steps }),
       )

@@ -25,8 +25,8 @@ export interface AdapterBody extends AsyncIterable<Uint8Array> {
   readonly whole: boolean
   /** Streams the body after all, since there is no memory to gather it in. Called before the first pull. */
   streamInstead(): void
-  /** Told of each chunk whose bytes are stored, and needed no more. */
-  release?(chunk: Uint8Array): void
+  /** Told of chunks whose bytes are stored, and needed no more. */
+  release?(chunks: readonly Uint8Array[]): void
   /** Ends the body: a pending pull yields what was gathered so far, then the iteration is done. */
   stop(): void
 }

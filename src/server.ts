@@ -65,7 +65,7 @@ export class TusServer<Context = unknown> {
     this.basePath = resolved.basePath
     this.#core = createCore(resolved, (error) => this.reportError(error))
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
-    // What a kill has left behind is tidied up beside the first requests; none of them depends on it.
+    // What a kill has left behind is tidied up later; no request depends on it.
     this.#sweeper.start()
     this.#core.completions.start()
   }

@@ -8,6 +8,8 @@ import { within } from './within.js'
 
 /** How much is done before others have their turn. */
 const STEP = 20
+/** After a start, everyone who was cut off comes back at once: tidying up waits so many milliseconds. */
+const AFTER_START_MS = 60_000
 
 /** What one clean-up has done. */
 export interface CleanUpResult {
@@ -20,6 +22,7 @@ export class Sweeper {
   readonly #core: Core
   readonly #onError: (error: unknown) => void
   #timer: NodeJS.Timeout | undefined
+  #startTimer: NodeJS.Timeout | undefined
   #running: Promise<unknown> | undefined
   #stopped = false
   #closed = false
@@ -36,9 +39,9 @@ export class Sweeper {
     this.#timer = setInterval(() => this.#sweep(expiration.sweepEveryMs), expiration.sweepEveryMs).unref()
   }
 
-  /** Tidies up what a kill has left behind, beside whatever else goes on. */
+  /** Tidies up, a minute from now, what a kill has left behind. */
   start(): void {
-    setImmediate(() => this.#inBackground(() => this.#vacuum())).unref()
+    this.#startTimer = setTimeout(() => this.#inBackground(() => this.#vacuum()), AFTER_START_MS).unref()
   }
 
   /** Does what is left to be done for complete uploads, removes all that have expired, and tidies up. */
@@ -51,6 +54,7 @@ export class Sweeper {
   async close(timeoutMs: number): Promise<void> {
     this.#stopped = true
     clearInterval(this.#timer)
+    clearTimeout(this.#startTimer)
     if (this.#running !== undefined) await within(timeoutMs, this.#running)
     this.#closed = true
   }

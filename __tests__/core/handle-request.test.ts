@@ -268,20 +268,26 @@ describe('a storage with a minimum of methods', () => {
   })
 
   test('needs no vacuum', async () => {
+    fakeTimers()
     const { handle, logger } = startServer({ storage: minimal() })
-    await idle()
+    await aMinuteLater()
     expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(201)
     expect(logger.errors).toEqual([])
   })
 })
 
 describe('tidying up behind a kill', () => {
-  test('goes on beside the first requests, step by step until there is no more', async () => {
+  beforeEach(fakeTimers)
+
+  test('comes when those who were cut off are back, step by step until there is no more', async () => {
     let steps = 0
     const storage = overriding(new MemoryStorage(), { vacuum: async () => ({ more: ++steps < 5 }) })
     const { handle } = startServer({ storage })
-    expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(201)
+    jest.advanceTimersByTime(59_000)
     await idle()
+    expect(steps).toBe(0)
+    await aMinuteLater()
+    expect((await handle('POST', '/files', { 'Upload-Length': '5' })).status).toBe(201)
     expect(steps).toBe(5)
   })
 
@@ -289,7 +295,7 @@ describe('tidying up behind a kill', () => {
     const error = new Error('no')
     const storage = overriding(new MemoryStorage(), { vacuum: () => Promise.reject(error) })
     const { create, logger } = startServer({ storage })
-    await idle()
+    await aMinuteLater()
     expect(logger.errors).toEqual([error])
     expect(idOf(await create({ 'Upload-Length': '5' }))).toMatch(/^[0-9a-f]{40}$/)
   })
@@ -303,6 +309,7 @@ describe('tidying up behind a kill', () => {
       },
     })
     const { tus } = startServer({ storage })
+    jest.advanceTimersByTime(60_000)
     await idle(10)
     await tus.close()
     const before = steps
@@ -310,4 +317,26 @@ describe('tidying up behind a kill', () => {
     expect(steps).toBeLessThanOrEqual(before + 1)
     expect(before).toBeGreaterThan(0)
   })
+
+  test('does not begin any more once the server is closed', async () => {
+    const vacuum = jest.fn(async () => ({ more: false }))
+    const { tus } = startServer({ storage: overriding(new MemoryStorage(), { vacuum }) })
+    await tus.close()
+    await aMinuteLater()
+    expect(vacuum).not.toHaveBeenCalled()
+  })
 })
+
+/** Of all timers only those of the server: what is idle is found by others. */
+function fakeTimers(): void {
+  jest.useFakeTimers({ doNotFake: ['nextTick', 'setImmediate', 'clearImmediate', 'performance', 'Date'] })
+}
+
+afterEach(() => {
+  jest.useRealTimers()
+})
+
+async function aMinuteLater(): Promise<void> {
+  jest.advanceTimersByTime(60_000)
+  await idle()
+}

@@ -337,7 +337,7 @@ it('no sync is made on the main thread, whatever becomes of the log, and nothing
   expect(threads.length).toBeGreaterThan(10)
   expect(threads.filter((thread) => thread === pid)).toEqual([])
   expect(median(heads)).toBeLessThan(SLOW_MS / 3)
-})
+}, 600_000)
 
 /** How often a log was started over: its head counts that. */
 const timesStartedOver = (wal: string): number => numberAt(wal, 12).readUInt32BE()

@@ -93,8 +93,8 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     return this.#read()
   }
 
-  release(chunk: Uint8Array): void {
-    if (this.#isAlone) releaseMemory(chunk)
+  release(chunks: readonly Uint8Array[]): void {
+    if (this.#isAlone) releaseMemory(chunks)
   }
 
   streamInstead(): void {

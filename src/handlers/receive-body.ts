@@ -3,7 +3,7 @@
 import type { MemoryBudget, Turn, Turns } from '../admission.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Pace, PacedBody } from '../pace.js'
-import { type AdapterBody, isAdapterBody, type RequestBody } from '../request.js'
+import { isAdapterBody, type RequestBody } from '../request.js'
 import type { Stage } from '../storage/storage.js'
 
 /** How much is gathered for one write, in bytes. */
@@ -61,17 +61,11 @@ export function receiveBody(intake: Intake, reception: Reception): Promise<Recei
   return new Receiver(intake, reception).run()
 }
 
-/** What a pull leads to, besides a chunk: the regular end, or somebody asked the holder to let go. */
-const END = Symbol('end')
+/** What a pull leads to, besides a chunk or the regular end: somebody asked the holder to let go. */
 const STOPPED = Symbol('stopped')
-type Pulled = Uint8Array | typeof END | typeof STOPPED
+type Pulled = IteratorResult<Uint8Array> | typeof STOPPED
 
-class StorageFailure {
-  readonly cause: unknown
-  constructor(cause: unknown) {
-    this.cause = cause
-  }
-}
+class StorageFailure extends Error {}
 
 class Receiver implements PacedBody {
   waiting = false
@@ -137,23 +131,27 @@ class Receiver implements PacedBody {
 
   async #readAll(body: AsyncIterable<Uint8Array>): Promise<Received> {
     if (this.#isReady()) await this.#takeTurn()
-    if (isAdapterBody(body) && body.gathers > 0) this.#reserveFor(body)
+    if (isAdapterBody(body) && body.gathers > 0 && !this.#reserve(body.gathers)) body.streamInstead()
     const iterator = body[Symbol.asyncIterator]()
     let more = false
     try {
       for (;;) {
         more = false
+        this.waiting = true
         const pulled = await this.#pull(iterator)
-        more = pulled !== END
+        this.waiting = false
+        more = pulled === STOPPED || pulled.done !== true
         if (pulled === STOPPED || this.#dropRest) return await this.#endEarly(this.#stopped ?? 'stopped')
-        if (pulled === END) {
+        if (pulled.done) {
           // Whoever asks from here on comes too late: the body is whole.
           const ending = this.#stopped ?? 'complete'
           await this.#flush()
           return this.#result(ending)
         }
-        if (this.#count(pulled) > this.#reception.limit) return this.#result('too-long')
-        await this.#afterChunk()
+        if (this.#count(pulled.value) > this.#reception.limit) return this.#result('too-long')
+        // Most chunks leave nothing to be waited for, and there are many.
+        const settling = this.#afterChunk()
+        if (settling !== undefined) await settling
       }
     } finally {
       // Not awaited: a generator that waits for its next chunk ends only after that.
@@ -171,19 +169,30 @@ class Receiver implements PacedBody {
     return claim.position - this.#start
   }
 
-  async #afterChunk(): Promise<void> {
-    const { budget, turns, segmentBytes, segmentMs, now } = this.#intake
+  #afterChunk(): Promise<void> | undefined {
+    const { segmentBytes, segmentMs, now } = this.#intake
     const unreserved = this.#batchBytes - this.#reserved
-    const mustFlush = unreserved > 0 && !this.#reserve(unreserved, budget)
+    const mustFlush = unreserved > 0 && !this.#reserve(unreserved)
     const lostTurn = this.#turn?.over !== false
-    if (mustFlush || this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)) {
-      await this.#write()
-      if (mustFlush) await this.#settleWrite()
-    }
+    const mustWrite = mustFlush || this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)
     const uncommitted = this.#reception.claim.position - this.#committed
-    if (uncommitted >= segmentBytes || now() - this.#committedAtMs >= segmentMs) await this.#commit()
+    const mustCommit = uncommitted >= segmentBytes || now() - this.#committedAtMs >= segmentMs
+    if (mustWrite || mustCommit) return this.#settleChunk(lostTurn, mustWrite, mustFlush, mustCommit)
+    if (lostTurn ? this.#isReady() : this.#mustTakeTurns()) return this.#takeTurn()
+    if (lostTurn) this.#giveTurn()
+    return undefined
+  }
+
+  async #settleChunk(lostTurn: boolean, mustWrite: boolean, mustFlush: boolean, mustCommit: boolean): Promise<void> {
+    if (mustWrite) await this.#write()
+    if (mustFlush) await this.#settleWrite()
+    if (mustCommit) await this.#commit()
     if (lostTurn && !this.#isReady()) this.#giveTurn()
-    else if (lostTurn || (this.#turnBytes >= BYTES_PER_TURN && turns.contended)) await this.#takeTurn()
+    else if (lostTurn || this.#mustTakeTurns()) await this.#takeTurn()
+  }
+
+  #mustTakeTurns(): boolean {
+    return this.#turnBytes >= BYTES_PER_TURN && this.#intake.turns.contended
   }
 
   /** Whether there may be more to be read at once. A body that trickles waits without a turn, and is in nobody's way. */
@@ -198,14 +207,10 @@ class Receiver implements PacedBody {
     this.#turnBytes = 0
   }
 
-  #reserve(bytes: number, budget: MemoryBudget): boolean {
-    if (!budget.take(bytes)) return false
+  #reserve(bytes: number): boolean {
+    if (!this.#intake.budget.take(bytes)) return false
     this.#reserved += bytes
     return true
-  }
-
-  #reserveFor(body: AdapterBody): void {
-    if (!this.#reserve(body.gathers, this.#intake.budget)) body.streamInstead()
   }
 
   #add(chunk: Uint8Array): void {
@@ -234,13 +239,13 @@ class Receiver implements PacedBody {
       try {
         await stage.write(batch)
       } catch (error) {
-        throw new StorageFailure(error)
+        throw new StorageFailure('', { cause: error })
       } finally {
         this.#intake.budget.give(reserved)
       }
       this.#staged += bytes
       // What goes wrong with the memory is no failure of the storage.
-      if (isAdapterBody(body)) for (const chunk of batch) body.release?.(chunk)
+      if (isAdapterBody(body)) body.release?.(batch)
     })()
     // Awaited by whoever comes next; an error must not count as unhandled until then.
     this.#writing.catch(() => {})
@@ -261,7 +266,7 @@ class Receiver implements PacedBody {
     try {
       await commitSegment(this.#staged)
     } catch (error) {
-      throw new StorageFailure(error)
+      throw new StorageFailure('', { cause: error })
     }
     this.#committed = this.#staged
     this.#committedAtMs = this.#intake.now()
@@ -291,15 +296,12 @@ class Receiver implements PacedBody {
   }
 
   #pull(iterator: AsyncIterator<Uint8Array>): Promise<Pulled> {
-    const { body } = this.#reception
-    if (this.#stopped && (this.#dropRest || !isAdapterBody(body))) return Promise.resolve(STOPPED)
+    // It ends when it is told to. Nobody can tell any other one.
+    if (isAdapterBody(this.#reception.body)) return iterator.next()
+    if (this.#stopped) return Promise.resolve(STOPPED)
     return new Promise((resolve, reject) => {
       this.#wakePull = resolve
-      this.waiting = true
-      iterator.next().then((result) => {
-        this.waiting = false
-        resolve(result.done ? END : result.value)
-      }, reject)
+      iterator.next().then(resolve, reject)
     })
   }
 
@@ -313,7 +315,7 @@ class Receiver implements PacedBody {
     this.#stopped ??= why
     this.#dropRest = !keep
     // An adapter's body yields what it has gathered before it ends; any other one is left where it is.
-    if (keep && !(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()
+    if (!(body instanceof Uint8Array) && isAdapterBody(body)) body.stop()
     else this.#wakePull?.(STOPPED)
     this.#wakeTurn?.()
   }
