@@ -1,7 +1,7 @@
 // Fills a store with uploads, past the server: a million of them would take it too long.
 
 import { randomBytes } from 'node:crypto'
-import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs'
+import { closeSync, copyFileSync, mkdirSync, openSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { SQLiteStorage } from 'resumable-upload'
@@ -66,6 +66,26 @@ export async function fillStore(folder: string, { uploads, expired }: Filling): 
   database.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')
   database.close()
   return unfinished
+}
+
+/**
+ * Keeps a store as it is now, for measurements that must not find what others have left there: a killed server leaves work
+ * to the next one.
+ * @returns what brings it back to that
+ */
+export function keepStore(folder: string): () => void {
+  const database = join(folder, STATE_FOLDER, 'uploads.sqlite')
+  const kept = `${database}.kept`
+  copyFileSync(database, kept)
+  const last = idOf(Date.now())
+  return () => {
+    for (const name of ['-wal', '-shm']) rmSync(`${database}${name}`, { force: true })
+    copyFileSync(kept, database)
+    // Ids begin with the time, so later uploads have later ones.
+    for (const place of [folder, join(folder, STATE_FOLDER, 'parts')]) {
+      for (const id of readdirSync(place)) if (id > last) rmSync(join(place, id), { force: true })
+    }
+  }
 }
 
 /** An id as the server makes them. */

@@ -1,9 +1,9 @@
 // Whether a server stays as fast when a million uploads lie in its store.
 
-import { fillStore } from '../fill-store.js'
+import { fillStore, keepStore } from '../fill-store.js'
 import { chunks, creations, offsetRequestsOf, smallUploads } from '../loads.js'
 import { inTurns, type Load, measureLoad, type Sample } from '../measure.js'
-import { OURS_EXPRESS, OURS_NODE } from '../servers.js'
+import { OURS_EXPRESS, OURS_NODE, type Rival } from '../servers.js'
 import { type Settings, withFolder } from '../settings.js'
 import { chosen, medians } from './comparison.js'
 import type { Row, Scenario } from './scenario.js'
@@ -21,12 +21,17 @@ export const growth: Scenario = {
   run: (settings) =>
     withFolder(settings.memoryFolder, async (folder) => {
       const ids = await fillStore(folder, { uploads: UPLOADS / settings.shrink, expired: 0 })
+      const restore = keepStore(folder)
+      const measureFull = (server: Rival, load: Load): Promise<Sample> => {
+        restore()
+        return measureLoad(server, load, settings, { folder })
+      }
       const rows: Row[] = []
       for (const server of chosen([OURS_EXPRESS, OURS_NODE], settings)) {
         for (const { label, load } of workloads(settings)) {
           const samples = await inTurns(['empty', 'full'] as const, settings, (store) =>
             store === 'full'
-              ? measureLoad(server, load(ids), settings, { folder })
+              ? measureFull(server, load(ids))
               : withFolder(settings.memoryFolder, async (folder) => {
                   const ids = await fillStore(folder, { uploads: FEW_UPLOADS, expired: 0 })
                   return measureLoad(server, load(ids), settings, { folder })
