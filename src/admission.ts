@@ -1,11 +1,13 @@
 // Who may read a body now, and how many bytes may be held in memory: what keeps the event loop and the memory level
 // under a thousand clients.
 
+import { Bag, type BagMember } from './bag.js'
+
 /** How often stalled bodies are looked for, while others wait, in milliseconds. */
 const STALL_CHECK_MS = 10
 
 /** The right to read a body. */
-export interface Turn {
+export interface Turn extends BagMember {
   /** Set by the reader with every chunk; cleared by the check for stalls. */
   moved: boolean
   /** Whether the turn was taken back: the reader asks for another before it reads on. */
@@ -15,7 +17,7 @@ export interface Turn {
 /** Lets a few bodies be read at a time. One that stalls gives its turn back, so slow clients don't hold up fast ones. */
 export class Turns {
   readonly #limit: number
-  readonly #active = new Set<Turn>()
+  readonly #active = new Bag<Turn>()
   readonly #waiting: Array<(turn: Turn) => void> = []
   #timer: NodeJS.Timeout | undefined
 
@@ -45,7 +47,7 @@ export class Turns {
   }
 
   #grant(): Turn {
-    const turn = { moved: true, over: false }
+    const turn = { moved: true, over: false, place: -1 }
     this.#active.add(turn)
     return turn
   }
@@ -62,7 +64,7 @@ export class Turns {
   }
 
   #takeFromStalled(): void {
-    for (const turn of [...this.#active]) {
+    for (const turn of this.#active.all()) {
       if (turn.moved) turn.moved = false
       else this.give(turn)
     }

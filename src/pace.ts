@@ -1,5 +1,7 @@
 // Finds bodies that come too slowly to be worth a connection: one timer for all of them, none for each.
 
+import { Bag, type BagMember } from './bag.js'
+
 /** How slow a body may be. */
 export interface PaceOptions {
   /**
@@ -17,7 +19,9 @@ export interface PaceOptions {
 }
 
 /** A body that is being received. */
-export interface PacedBody {
+export interface PacedBody extends BagMember {
+  /** How much had arrived at the last looks at which it was waited for, the latest last. */
+  looks?: number[]
   /** Whether its next bytes are waited for, and nothing else. */
   readonly waiting: boolean
   /** How many of its bytes have arrived. */
@@ -38,8 +42,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 export class Pace {
   readonly #everyMs: number
   readonly #leastBytes: number
-  /** How much had arrived at the last looks at which the body was waited for, the latest last. */
-  readonly #bodies = new Map<PacedBody, number[] | undefined>()
+  readonly #bodies = new Bag<PacedBody>()
   #timer: NodeJS.Timeout | undefined
   /** Whether there was any body since the last look. */
   #busy = false
@@ -53,7 +56,7 @@ export class Pace {
   /** Watches over a body until {@link Pace.leave}. */
   join(body: PacedBody): void {
     if (this.#everyMs === 0) return
-    this.#bodies.set(body, undefined)
+    this.#bodies.add(body)
     this.#busy = true
     // It goes on from one request to the next, so that none of them pays for it.
     this.#timer ??= setInterval(() => this.#look(), this.#everyMs).unref()
@@ -75,9 +78,11 @@ export class Pace {
    * one look at the end of it.
    */
   #look(): void {
-    for (const [body, before = []] of this.#bodies) {
+    for (const body of this.#bodies.all()) {
       if (!body.waiting) continue
       const { received } = body
+      body.looks ??= []
+      const before = body.looks
       const first = before.length === LOOKS ? before.shift() : undefined
       if (first !== undefined && received - first < this.#leastBytes) {
         this.#bodies.delete(body)
@@ -85,7 +90,6 @@ export class Pace {
         continue
       }
       before.push(received)
-      this.#bodies.set(body, before)
     }
     if (!this.#busy) this.close()
     this.#busy = this.#bodies.size > 0

@@ -199,7 +199,7 @@ test('somebody who took over meanwhile is not kept waiting', async () => {
 })
 
 describe('the timer', () => {
-  const body = (): PacedBody => ({ waiting: true, received: 0, cut: jest.fn() })
+  const body = (): PacedBody => ({ place: -1, waiting: true, received: 0, cut: jest.fn() })
 
   test('is one for all bodies, keeps no process alive, and goes on from one body to the next', () => {
     const setInterval = jest.spyOn(globalThis, 'setInterval')

@@ -2,6 +2,7 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as SecureServer } from 'node:https'
+import { Bag, type BagMember } from '../bag.js'
 import type { TusServer } from '../server.js'
 
 const prepared = new WeakSet<object>()
@@ -72,7 +73,8 @@ function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
   }
 }
 
-interface Progress {
+interface Progress extends BagMember {
+  readonly req: IncomingMessage
   bytes: number
   atMs: number
 }
@@ -84,20 +86,22 @@ function isHeldUpHere(req: IncomingMessage): boolean {
 
 /** Ends requests whose bodies do not move, unless they are held up here. */
 function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
-  const bodies = new Map<IncomingMessage, Progress>()
+  const bodies = new Bag<Progress>()
   const watch = (req: IncomingMessage, res: ServerResponse): void => {
     if (req.headers['transfer-encoding'] === undefined && !(Number(req.headers['content-length']) > 0)) return
     // A connection may be any Duplex, as of a tunnel. Nobody counts its bytes.
     if (typeof req.socket.bytesRead !== 'number') return
-    bodies.set(req, { bytes: req.socket.bytesRead, atMs: performance.now() })
-    res.once('close', () => bodies.delete(req))
+    const body = { req, bytes: req.socket.bytesRead, atMs: performance.now(), place: -1 }
+    bodies.add(body)
+    res.once('close', () => bodies.delete(body))
   }
   server.prependListener('request', watch)
   const timer = setInterval(() => {
     const now = performance.now()
-    for (const [req, progress] of bodies) {
+    for (const progress of bodies.all()) {
+      const { req } = progress
       // One that waits behind another on its connection has no answer that could be closed with it.
-      if (req.complete || req.destroyed || req.socket.destroyed) bodies.delete(req)
+      if (req.complete || req.destroyed || req.socket.destroyed) bodies.delete(progress)
       else if (req.socket.bytesRead !== progress.bytes || isHeldUpHere(req)) {
         progress.bytes = req.socket.bytesRead
         progress.atMs = now

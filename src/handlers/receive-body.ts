@@ -69,6 +69,7 @@ class StorageFailure extends Error {}
 
 class Receiver implements PacedBody {
   waiting = false
+  place = -1
   readonly #intake: Intake
   readonly #reception: Reception
   readonly #start: number
