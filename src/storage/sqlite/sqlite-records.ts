@@ -1,6 +1,5 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
-import { dirname, join } from 'node:path'
 import type { NewUpload, Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
@@ -15,16 +14,14 @@ import type {
   CreateResult,
 } from '../storage.js'
 import { Batch } from './batch.js'
-import { Checkpointer } from './checkpointer.js'
 import { CompletionRows } from './completions.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { SQLiteJournal } from './journal.js'
-import { LogSync } from './log-sync.js'
-import { Reserve } from './reserve.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
+import { WriteAheadLog } from './write-ahead-log.js'
 import { Writes } from './writes.js'
 
 const SQL = {
@@ -87,12 +84,10 @@ export class SQLiteRecords implements Records {
   readonly #statements: Statements<keyof typeof SQL>
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
-  readonly #checkpointer: Checkpointer
-  readonly #reserve: Reserve
   readonly journal: SQLiteJournal
   /** Puts several calls into one transaction. */
   readonly batch: Batch
-  readonly #log: LogSync
+  readonly #log: WriteAheadLog
 
   /**
    * @param options - the database
@@ -104,28 +99,18 @@ export class SQLiteRecords implements Records {
     this.#database = openDatabase(path, driver)
     try {
       prepareDatabase(this.#database)
-      this.#reserve = new Reserve(join(dirname(path), 'reserve'))
-      this.#writes = new Writes(this.#database, () => this.#checkpointer.wrote())
+      this.#writes = new Writes(this.#database, () => this.#log.wrote())
       this.#statements = new Statements(this.#database, SQL, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
-      this.batch = new Batch(this.#writes, { makeRoom: () => this.#makeRoom() })
+      this.batch = new Batch(this.#writes, { makeRoom: () => this.#log.makeRoom() })
       const journal = { now, boot, batch: this.batch, sync: () => this.sync() }
       this.journal = new SQLiteJournal(this.#database, journal, this.#writes)
-      this.#log = new LogSync(`${path}-wal`, (action) => this.batch.alone(action))
+      this.#log = new WriteAheadLog(this.#database, { path, driver, alone: (action) => this.batch.alone(action) })
     } catch (error) {
       this.#database.close()
       throw error
     }
-    this.#checkpointer = new Checkpointer({
-      path,
-      driver,
-      onDone: (outcome, asked) => {
-        if (outcome === 'failed') this.#log.doubt()
-        else if (!asked) this.#reserve.restore()
-      },
-      onFailure: () => this.#checkpointHere(),
-    })
   }
 
   /**
@@ -203,11 +188,13 @@ export class SQLiteRecords implements Records {
   }
 
   commit(id: string, fence: number, commit: RecordCommit): CommitResult {
-    const { journaled } = commit
-    if (journaled === undefined) return this.#commit(id, fence, commit)
+    const { journaled, partial, expiresAtMs } = commit
+    if (journaled === undefined && !partial) return this.#commit(id, fence, commit)
+    // All or nothing: what fails for a busy database is tried again, and must not meet what it has done itself.
     return this.#writes.transaction(() => {
       const result = this.#commit(id, fence, commit)
-      if (result === 'ok') this.journal.add(id, journaled)
+      if (result === 'ok' && journaled !== undefined) this.journal.add(id, journaled)
+      if (result === 'ok' && partial && expiresAtMs) this.#concatenations.liveOn(id, expiresAtMs)
       return result
     })
   }
@@ -233,10 +220,7 @@ export class SQLiteRecords implements Records {
       fence,
       commit.from,
     )
-    if (done) {
-      if (commit.partial && commit.expiresAtMs) this.#concatenations.liveOn(id, commit.expiresAtMs)
-      return 'ok'
-    }
+    if (done) return 'ok'
     const upload = this.get(id)
     if (!upload) return 'gone'
     return upload.fence !== fence || !upload.holder ? 'fenced' : 'moved'
@@ -336,25 +320,7 @@ export class SQLiteRecords implements Records {
   }
 
   /** What waits in the batch must be over. */
-  async close(): Promise<void> {
-    await this.#log.close()
-    // Whoever closes it last moves the log into it, and syncs that: the worker, if there is one.
-    this.#database.close()
-    await this.#checkpointer.close()
-  }
-
-  /**
-   * If the log can't grow, it is moved into the database, for which there is the reserve, and begins anew in the space that
-   * it has. So removing an upload, for one, succeeds on a full disk.
-   */
-  async #makeRoom(): Promise<void> {
-    this.#reserve.release()
-    const moved = this.#checkpointer.run()
-    if (moved) await moved
-    else this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
-  }
-
-  #checkpointHere(): void {
-    this.#database.exec('PRAGMA wal_autocheckpoint = 1000')
+  close(): Promise<void> {
+    return this.#log.close()
   }
 }
