@@ -1,10 +1,11 @@
 // Brings the write-ahead log to the disk, through a descriptor of its own.
 
-import { close, fdatasync, open, readSync, writeSync } from 'node:fs'
+import { close, closeSync, fdatasync, open, openSync, readSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { promisify } from 'node:util'
 import { syncFolder } from '../files/folders.js'
 import { sharedSync } from '../shared-sync.js'
+import type { Database } from './driver.js'
 
 const openAsync = promisify(open)
 const closeAsync = promisify(close)
@@ -35,6 +36,29 @@ export class LogSync {
   constructor(path: string, alone: (action: () => void) => Promise<void>) {
     this.#path = path
     this.#alone = alone
+  }
+
+  /**
+   * Writes the log again as it is found, to be called before the first request: it may have tens of megabytes. If that
+   * fails, the first sync tries it again.
+   * @param database - the connection
+   */
+  recover(database: Database): void {
+    try {
+      const descriptor = openSync(this.#path, 'r+')
+      try {
+        database.exec('BEGIN IMMEDIATE')
+        try {
+          this.#copyOnto(descriptor)
+        } finally {
+          database.exec('COMMIT')
+        }
+      } finally {
+        closeSync(descriptor)
+      }
+    } catch {
+      this.#doubtful = true
+    }
   }
 
   /** Says that a sync of the log failed elsewhere: SQLite's own, in a checkpoint. */
@@ -85,15 +109,17 @@ export class LogSync {
    * memory, so that they are written once more. Rare, and short: the log has a few megabytes.
    */
   #writeAgain(descriptor: number): Promise<void> {
-    return this.#alone(() => {
-      const buffer = Buffer.allocUnsafeSlow(COPY_BYTES)
-      for (let position = 0; ; ) {
-        const size = readSync(descriptor, buffer, 0, COPY_BYTES, position)
-        if (size === 0) break
-        for (let done = 0; done < size; ) done += writeSync(descriptor, buffer, done, size - done, position + done)
-        position += size
-      }
-      this.#doubtful = false
-    })
+    return this.#alone(() => this.#copyOnto(descriptor))
+  }
+
+  #copyOnto(descriptor: number): void {
+    const buffer = Buffer.allocUnsafeSlow(COPY_BYTES)
+    for (let position = 0; ; ) {
+      const size = readSync(descriptor, buffer, 0, COPY_BYTES, position)
+      if (size === 0) break
+      for (let done = 0; done < size; ) done += writeSync(descriptor, buffer, done, size - done, position + done)
+      position += size
+    }
+    this.#doubtful = false
   }
 }

@@ -120,6 +120,7 @@ export class SQLiteRecords implements Records {
    */
   recover(restore: Parameters<SQLiteJournal['recover']>[0]): void {
     this.journal.recover(restore)
+    this.#log.recover()
     this.#database.exec('PRAGMA busy_timeout = 0')
   }
 

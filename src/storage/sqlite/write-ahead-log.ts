@@ -41,6 +41,11 @@ export class WriteAheadLog {
     })
   }
 
+  /** To be called before the first request. */
+  recover(): void {
+    this.#sync.recover(this.#database)
+  }
+
   /** Says that the connection has written. */
   wrote(): void {
     this.#checkpointer.wrote()
