@@ -4,8 +4,10 @@ import { join } from 'node:path'
 import { Batch } from '../../src/storage/sqlite/batch.js'
 import { Checkpointer, type CheckpointOutcome } from '../../src/storage/sqlite/checkpointer.js'
 import { type Database, openDatabase } from '../../src/storage/sqlite/driver.js'
-import { prepareDatabase } from '../../src/storage/sqlite/schema.js'
+import { prepareDatabase, SCHEMA_VERSION } from '../../src/storage/sqlite/schema.js'
 import { Writes } from '../../src/storage/sqlite/writes.js'
+import { waitUntil } from '../support/example.js'
+import { built, runNode } from './support/run-node.js'
 import { tempFolder } from './support/temp-folder.js'
 
 let path: string
@@ -96,17 +98,72 @@ it('as long as somebody reads what was there before, it goes on as it is', async
   expect(timesStartedOver()).toBe(before + 1)
 })
 
-it('one who has begun to write and does not end is waited for, and it is tried again', async () => {
+it('one who keeps the database and then writes nothing is waited for: nobody else starts the log over', async () => {
+  const before = timesStartedOver()
+  const writer = openAnother()
+  write()
+  writer.exec('BEGIN IMMEDIATE')
+  await checkpointer.run()
+  expect(outcomes).toEqual(['done'])
+  writer.exec('COMMIT')
+  write()
+  expect(timesStartedOver()).toBe(before)
+  await checkpointer.run()
+  expect(timesStartedOver()).toBe(before + 1)
+})
+
+it('… and if nobody writes after that, the worker starts it over by itself', async () => {
   const before = timesStartedOver()
   const writer = openAnother()
   write()
   writer.exec('BEGIN IMMEDIATE')
   await checkpointer.run()
   writer.exec('COMMIT')
-  expect(outcomes).toEqual(['done'])
+  await waitUntil(() => timesStartedOver() === before + 1)
   write()
+  expect(timesStartedOver()).toBe(before + 1)
+})
+
+it('the version that a later package has given the database meanwhile stays', async () => {
+  database.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`)
   await checkpointer.run()
-  expect(timesStartedOver()).toBeGreaterThan(before)
+  expect(timesStartedOver()).toBeGreaterThan(0)
+  expect(database.prepare('PRAGMA user_version').get()).toEqual({ user_version: SCHEMA_VERSION + 1 })
+})
+
+it('a worker that can not be started takes nothing back, and is tried again', async () => {
+  const { stdout, stderr } = await runNode(`
+    const threads = require('node:worker_threads')
+    const { Worker } = threads
+    let failures = 0
+    threads.Worker = class extends Worker {
+      constructor(...args) {
+        if (failures++ === 0) throw Object.assign(new Error('no thread'), { code: 'ERR_WORKER_INIT_FAILED' })
+        super(...args)
+      }
+    }
+    const { SQLiteStorage } = require(${JSON.stringify(built('storage/sqlite/sqlite-storage.js'))})
+    const storage = new SQLiteStorage({ directory: ${JSON.stringify(tempFolder())} })
+    ;(async () => {
+      const results = new Set()
+      for (let index = 0; index < 2100; index++) results.add(await storage.create({ id: 'id' + index, name: 'id' + index, createdAtMs: 0 }))
+      await storage.close()
+      console.log([...results].join(), failures)
+    })()`)
+  expect({ stdout, stderr }).toEqual({ stdout: 'created 2\n', stderr: '' })
+})
+
+it('who waits for a checkpoint behind another one keeps the process alive', async () => {
+  const { stdout, code } = await runNode(`
+    const { Checkpointer } = require(${JSON.stringify(built('storage/sqlite/checkpointer.js'))})
+    const { openDatabase } = require(${JSON.stringify(built('storage/sqlite/driver.js'))})
+    const { prepareDatabase } = require(${JSON.stringify(built('storage/sqlite/schema.js'))})
+    const path = ${JSON.stringify(join(tempFolder(), 'any.sqlite'))}
+    prepareDatabase(openDatabase(path))
+    const checkpointer = new Checkpointer({ path, driver: undefined, onFailure: () => console.log('failed') })
+    for (let write = 0; write < 1000; write++) checkpointer.wrote()
+    checkpointer.run().then(() => console.log('settled'))`)
+  expect([stdout, code]).toEqual(['settled\n', 0])
 })
 
 it.each([1, 3])(

@@ -10,6 +10,9 @@ import type { CheckpointOutcome, CheckpointWorkerData } from './checkpointer.js'
 import { type Database, isBusy, openDatabase } from './driver.js'
 import { startOver } from './schema.js'
 
+/** How soon it is tried again to start the log over, in milliseconds, if somebody else keeps the database. */
+const RETRY_MS = 100
+
 const { path, driver, maxLogPages } = workerData as CheckpointWorkerData
 /** Moves. */
 const mover = openDatabase(path, driver)
@@ -17,32 +20,42 @@ const mover = openDatabase(path, driver)
 const reader = openDatabase(path, driver)
 /** Starts it over. */
 const writer = openDatabase(path, driver)
-for (const database of [mover, reader, writer]) database.exec('PRAGMA busy_timeout = 1000')
+for (const database of [mover, reader, writer]) {
+  database.exec('PRAGMA busy_timeout = 1000; PRAGMA checkpoint_fullfsync = 1')
+}
 // It syncs the new head of the log and no more; and moves nothing.
 writer.exec('PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0')
 const checkpoint = mover.prepare('PRAGMA wal_checkpoint(PASSIVE)')
 const read = reader.prepare('SELECT count(*) FROM leases')
 const version = writer.prepare('PRAGMA data_version')
+/** What the version was when all of the log had been moved, as long as it is to be started over. */
+let movedAt: number | undefined
 
 parentPort?.on('message', (message: 'checkpoint' | 'close') => {
   if (message === 'close') {
+    movedAt = undefined
     for (const database of [reader, writer, mover]) database.close()
     parentPort?.close()
     return
   }
+  parentPort?.postMessage(attempt(moveAll))
+})
+
+/** What fails here is tried again: the whole after as many writes, and what nobody else should do a moment later. */
+function attempt(action: () => void): CheckpointOutcome {
   let outcome: CheckpointOutcome = 'done'
   try {
-    moveAll()
+    action()
   } catch (error) {
-    // A disk that is full or failing: the log stays as it is, and it is tried again after as many writes. So it is if
-    // somebody writes and writes.
+    // A disk that is full or failing. Somebody who keeps the database is no failure.
     if (!isBusy(error)) outcome = 'failed'
   } finally {
     end(writer)
-    end(reader)
+    if (movedAt === undefined) end(reader)
+    else setTimeout(() => attempt(finish), RETRY_MS)
   }
-  parentPort?.postMessage(outcome)
-})
+  return outcome
+}
 
 function moveAll(): void {
   if (move() <= maxLogPages) return
@@ -60,22 +73,36 @@ function moveAll(): void {
 function move(): number {
   // What is read from here on is the log's end of now: it is moved up to there.
   end(reader)
+  movedAt = undefined
   reader.exec('BEGIN')
   read.get()
-  const before = version.get() as { data_version: number }
+  const before = versionNow()
   const [row] = checkpoint.all() as { busy: number; log: number; checkpointed: number }[]
   // Another process is at it.
   if (row === undefined || row.busy !== 0) return 0
-  const after = version.get() as { data_version: number }
   // Somebody has written since: there is something left to be moved, and as long as there is, nobody starts the log over.
-  if (after.data_version !== before.data_version || row.checkpointed < row.log) return row.log
-  end(writer)
-  writer.exec('BEGIN IMMEDIATE')
-  end(reader)
-  // If somebody was faster after all, this is a write behind theirs, and does no harm.
-  startOver(writer)
-  writer.exec('COMMIT')
+  if (versionNow() !== before || row.checkpointed < row.log) return row.log
+  movedAt = before
+  finish()
   return 0
+}
+
+/** Starts the log over, unless somebody has written since it was moved. */
+function finish(): void {
+  if (movedAt === undefined) return
+  if (versionNow() === movedAt) {
+    end(writer)
+    writer.exec('BEGIN IMMEDIATE')
+    end(reader)
+    // If somebody was faster after all, this is a write behind theirs, and does no harm.
+    startOver(writer)
+    writer.exec('COMMIT')
+  }
+  movedAt = undefined
+}
+
+function versionNow(): number {
+  return (version.get() as { data_version: number }).data_version
 }
 
 /** Ends what a connection has begun, if it has. */

@@ -10,6 +10,9 @@ const WRITES_PER_CHECKPOINT = 1000
 /** A log that has grown to so many pages (32 MiB) is started over, for which writes have to wait a moment. */
 const MAX_LOG_PAGES = 8192
 
+/** After so many failures of the worker, one after the other, there is none any more. */
+const MOST_FAILURES = 3
+
 /** What a checkpoint worker is started with. */
 export interface CheckpointWorkerData {
   readonly path: string
@@ -29,7 +32,7 @@ export interface CheckpointerOptions {
   readonly maxLogPages?: number
   /** Called after each checkpoint; `asked`: it was one by {@link Checkpointer.run}. */
   readonly onDone?: (outcome: CheckpointOutcome, asked: boolean) => void
-  /** Called once if the worker fails: the owner must checkpoint by itself from then on. */
+  /** Called once if no worker can be had: the owner must checkpoint by itself from then on. */
   readonly onFailure: () => void
 }
 
@@ -40,6 +43,7 @@ export class Checkpointer {
   #worker: Worker | undefined
   #busy = false
   #over = false
+  #failures = 0
   /** Who waits for the checkpoint that is under way. */
   #asked: readonly (() => void)[] = []
   /** Who waits for the next one. */
@@ -50,7 +54,7 @@ export class Checkpointer {
     this.#options = options
   }
 
-  /** Says that the database was written to. */
+  /** Says that the database was written to. It never throws: what was written is written. */
   wrote(): void {
     if (++this.#writes < WRITES_PER_CHECKPOINT || this.#busy || this.#over) return
     this.#begin()
@@ -64,7 +68,8 @@ export class Checkpointer {
     if (this.#over) return undefined
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
-      if (!this.#busy) this.#begin()
+      if (this.#busy) this.#worker?.ref()
+      else this.#begin()
     })
   }
 
@@ -86,35 +91,51 @@ export class Checkpointer {
     this.#busy = true
     this.#asked = this.#waiting
     this.#waiting = []
-    this.#worker ??= this.#start()
-    // Somebody's request waits for it.
-    if (this.#asked.length > 0) this.#worker.ref()
-    this.#worker.postMessage('checkpoint')
+    try {
+      this.#worker ??= this.#start()
+      // Somebody's request waits for it.
+      if (this.#asked.length > 0) this.#worker.ref()
+      this.#worker.postMessage('checkpoint')
+    } catch {
+      // No thread can be had at the moment.
+      this.#failed()
+    }
   }
 
   #ended(outcome: CheckpointOutcome): void {
     this.#busy = false
+    this.#failures = 0
     const asked = this.#asked
     this.#asked = []
-    if (asked.length > 0) this.#worker?.unref()
+    // When it closes, its end is waited for.
+    if (!this.#over) this.#worker?.unref()
     for (const resolve of asked) resolve()
     this.#options.onDone?.(outcome, asked.length > 0)
     if (this.#waiting.length > 0) this.#begin()
   }
 
+  /** The next checkpoint that is due has a worker of its own. */
+  #failed(): void {
+    this.#worker = undefined
+    this.#busy = false
+    const waiting = [...this.#asked, ...this.#waiting]
+    this.#asked = []
+    this.#waiting = []
+    if (!this.#over && ++this.#failures >= MOST_FAILURES) {
+      this.#over = true
+      this.#options.onFailure()
+    }
+    for (const resolve of waiting) resolve()
+  }
+
   #start(): Worker {
-    const { path, driver, maxLogPages = MAX_LOG_PAGES, onFailure } = this.#options
+    const { path, driver, maxLogPages = MAX_LOG_PAGES } = this.#options
     const worker = new Worker(join(here, 'storage/sqlite/checkpoint-worker.js'), {
       workerData: { path, driver, maxLogPages } satisfies CheckpointWorkerData,
       execArgv: [],
     })
     worker.on('message', (outcome: CheckpointOutcome) => this.#ended(outcome))
-    worker.on('error', () => {
-      if (this.#over) return
-      this.#over = true
-      onFailure()
-      for (const resolve of [...this.#asked, ...this.#waiting]) resolve()
-    })
+    worker.on('error', () => this.#failed())
     // At last: a listener for messages would take it back.
     worker.unref()
     return worker

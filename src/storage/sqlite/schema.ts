@@ -80,6 +80,8 @@ export function prepareDatabase(database: Database): void {
   retryWhileBusy(() => database.exec('PRAGMA journal_mode = WAL'))
   // NORMAL: a commit survives the death of the process; what must survive a power loss is synced by sync().
   database.exec('PRAGMA synchronous = NORMAL')
+  // On macOS, as libuv syncs: down to the disk itself. Elsewhere every sync is that.
+  database.exec('PRAGMA checkpoint_fullfsync = 1')
   // A checkpoint syncs the whole database, so it is left to a worker.
   database.exec('PRAGMA wal_autocheckpoint = 0')
   // 16 MiB: all but the leaves of a million uploads, so that each is one page away. Used only as far as there are so many.
@@ -88,23 +90,23 @@ export function prepareDatabase(database: Database): void {
   database.exec('PRAGMA mmap_size = 1073741824')
   if (versionOf(database) !== SCHEMA_VERSION) migrate(database)
   try {
-    startOver(database)
+    inTransaction(database, () => startOver(database))
   } catch {
     // A disk that is full, say: that need not keep it from starting.
   }
 }
 
 /**
- * Writes something that changes nothing. The first write to a log that is new or wholly moved into the database syncs its
- * head: it is made where nobody waits for it.
+ * Writes something that changes nothing; to be called in a transaction. The first write to a log that is new or wholly moved
+ * into the database syncs its head: it is made where nobody waits for it.
  */
 export function startOver(database: Database): void {
-  database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
+  // As it is: a process of a later version may have migrated the database meanwhile.
+  database.exec(`PRAGMA user_version = ${versionOf(database)}`)
 }
 
 function migrate(database: Database): void {
-  database.exec('BEGIN IMMEDIATE')
-  try {
+  inTransaction(database, () => {
     const version = versionOf(database)
     if (version > SCHEMA_VERSION) {
       throw new Error(
@@ -114,6 +116,13 @@ function migrate(database: Database): void {
     }
     for (const migration of MIGRATIONS.slice(version)) database.exec(migration)
     database.exec(`PRAGMA user_version = ${SCHEMA_VERSION}`)
+  })
+}
+
+function inTransaction(database: Database, action: () => void): void {
+  database.exec('BEGIN IMMEDIATE')
+  try {
+    action()
     database.exec('COMMIT')
   } catch (error) {
     try {
