@@ -1,7 +1,7 @@
 // What is synced before which answer, as strace sees it; what becomes of a sync that fails; and who waits for a slow one.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, existsSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type DetailedError, Upload } from 'tus-js-client'
@@ -10,6 +10,7 @@ import { tempFolder } from '../storage/support/temp-folder.js'
 import { waitUntil } from '../support/example.js'
 import { createUpload, offsetOf, sendChunk } from '../support/requests.js'
 import { type ServerProcess, startServer } from '../support/server-process.js'
+import { checkpointOf, timesStartedOver } from '../support/write-ahead-log.js'
 import { form, report } from './form.js'
 import { readTrace, startTraced, type TraceEvent } from './trace.js'
 
@@ -338,20 +339,6 @@ it('no sync is made on the main thread, whatever becomes of the log, and nothing
   expect(threads.filter((thread) => thread === pid)).toEqual([])
   expect(median(heads)).toBeLessThan(SLOW_MS / 3)
 }, 600_000)
-
-/** How often a log was started over: its head counts that. */
-const timesStartedOver = (wal: string): number => numberAt(wal, 12).readUInt32BE()
-
-/** Up to which page the last checkpoint has gone, or goes: the index of the log has that. */
-const checkpointOf = (wal: string): number => numberAt(wal.replace(/wal$/, 'shm'), 128).readUInt32LE()
-
-function numberAt(path: string, position: number): Buffer {
-  const number = Buffer.alloc(4)
-  const descriptor = openSync(path, 'r')
-  readSync(descriptor, number, 0, number.length, position)
-  closeSync(descriptor)
-  return number
-}
 
 function median(values: readonly number[]): number {
   return [...values].sort((one, other) => one - other)[Math.floor(values.length / 2)] ?? Number.NaN

@@ -1,5 +1,5 @@
 // The write-ahead log is moved into the database, and started over, by a worker: nobody else has to sync it.
-import { closeSync, openSync, readSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { Batch } from '../../src/storage/sqlite/batch.js'
 import { Checkpointer, type CheckpointOutcome } from '../../src/storage/sqlite/checkpointer.js'
@@ -7,6 +7,7 @@ import { type Database, openDatabase } from '../../src/storage/sqlite/driver.js'
 import { prepareDatabase, SCHEMA_VERSION } from '../../src/storage/sqlite/schema.js'
 import { Writes } from '../../src/storage/sqlite/writes.js'
 import { waitUntil } from '../support/example.js'
+import { timesStartedOver } from '../support/write-ahead-log.js'
 import { built, runNode } from './support/run-node.js'
 import { tempFolder } from './support/temp-folder.js'
 
@@ -50,23 +51,25 @@ function write(by = database): void {
   by.exec(`INSERT INTO tombstones (id, status, until) VALUES ('${++written}', 410, 0)`)
 }
 
-/** The log's head counts that. */
-function timesStartedOver(): number {
-  const head = Buffer.alloc(16)
-  const descriptor = openSync(`${path}-wal`, 'r')
-  readSync(descriptor, head, 0, head.length, 0)
-  closeSync(descriptor)
-  return head.readUInt32BE(12)
+const restarts = (): number => timesStartedOver(`${path}-wal`)
+
+/** Somebody else keeps the database as long as a checkpoint waits for it, and writes nothing. */
+async function runWhileItIsKept(): Promise<void> {
+  const keeper = openAnother()
+  write()
+  keeper.exec('BEGIN IMMEDIATE')
+  await checkpointer.run()
+  keeper.exec('COMMIT')
 }
 
 it('when all is moved the worker starts the log over, and not the next write', async () => {
   for (let round = 1; round <= 3; round++) {
-    const before = timesStartedOver()
+    const before = restarts()
     write()
     await checkpointer.run()
-    expect(timesStartedOver()).toBe(before + 1)
+    expect(restarts()).toBe(before + 1)
     for (const by of [database, openAnother(), database]) write(by)
-    expect(timesStartedOver()).toBe(before + 1)
+    expect(restarts()).toBe(before + 1)
   }
   expect(outcomes).toEqual(['done', 'done', 'done'])
 })
@@ -77,14 +80,14 @@ it('a database that is opened has a log whose head is written, also after all ot
   database = openAnother()
   const before = statSync(`${path}-wal`).size
   expect(before).toBeGreaterThan(32)
-  const begun = timesStartedOver()
+  const begun = restarts()
   write()
-  expect(timesStartedOver()).toBe(begun)
+  expect(restarts()).toBe(begun)
   expect(statSync(`${path}-wal`).size).toBeGreaterThan(before)
 })
 
 it('as long as somebody reads what was there before, it goes on as it is', async () => {
-  const before = timesStartedOver()
+  const before = restarts()
   const reader = openAnother()
   write()
   reader.exec('BEGIN')
@@ -92,42 +95,34 @@ it('as long as somebody reads what was there before, it goes on as it is', async
   write()
   await checkpointer.run()
   write()
-  expect(timesStartedOver()).toBe(before)
+  expect(restarts()).toBe(before)
   reader.exec('COMMIT')
   await checkpointer.run()
-  expect(timesStartedOver()).toBe(before + 1)
+  expect(restarts()).toBe(before + 1)
 })
 
 it('one who keeps the database and then writes nothing is waited for: nobody else starts the log over', async () => {
-  const before = timesStartedOver()
-  const writer = openAnother()
-  write()
-  writer.exec('BEGIN IMMEDIATE')
-  await checkpointer.run()
+  const before = restarts()
+  await runWhileItIsKept()
   expect(outcomes).toEqual(['done'])
-  writer.exec('COMMIT')
   write()
-  expect(timesStartedOver()).toBe(before)
+  expect(restarts()).toBe(before)
   await checkpointer.run()
-  expect(timesStartedOver()).toBe(before + 1)
+  expect(restarts()).toBe(before + 1)
 })
 
 it('… and if nobody writes after that, the worker starts it over by itself', async () => {
-  const before = timesStartedOver()
-  const writer = openAnother()
+  const before = restarts()
+  await runWhileItIsKept()
+  await waitUntil(() => restarts() === before + 1)
   write()
-  writer.exec('BEGIN IMMEDIATE')
-  await checkpointer.run()
-  writer.exec('COMMIT')
-  await waitUntil(() => timesStartedOver() === before + 1)
-  write()
-  expect(timesStartedOver()).toBe(before + 1)
+  expect(restarts()).toBe(before + 1)
 })
 
 it('the version that a later package has given the database meanwhile stays', async () => {
   database.exec(`PRAGMA user_version = ${SCHEMA_VERSION + 1}`)
   await checkpointer.run()
-  expect(timesStartedOver()).toBeGreaterThan(0)
+  expect(restarts()).toBeGreaterThan(0)
   expect(database.prepare('PRAGMA user_version').get()).toEqual({ user_version: SCHEMA_VERSION + 1 })
 })
 
@@ -176,15 +171,15 @@ it.each([1, 3])(
       by.exec('PRAGMA busy_timeout = 0')
       return { by, batch: new Batch(new Writes(by, () => {})) }
     })
-    const before = timesStartedOver()
+    const before = restarts()
     const loads = batches.map(async ({ by, batch }) => {
-      while (timesStartedOver() < before + 5) {
+      while (restarts() < before + 5) {
         await batch.write(() => write(by))
         committed++
       }
     })
     const checkpoints = (async () => {
-      while (timesStartedOver() < before + 5) await checkpointer.run()
+      while (restarts() < before + 5) await checkpointer.run()
     })()
     await Promise.all([...loads, checkpoints])
     const { count: rows } = database.prepare('SELECT count(*) AS count FROM tombstones').get() as { count: number }

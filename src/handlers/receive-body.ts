@@ -175,25 +175,25 @@ class Receiver implements PacedBody {
     const unreserved = this.#batchBytes - this.#reserved
     const mustFlush = unreserved > 0 && !this.#reserve(unreserved)
     const lostTurn = this.#turn?.over !== false
-    const mustWrite = mustFlush || this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)
+    const isEnough = this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)
     const uncommitted = this.#reception.claim.position - this.#committed
     const mustCommit = uncommitted >= segmentBytes || now() - this.#committedAtMs >= segmentMs
-    if (mustWrite || mustCommit) return this.#settleChunk(lostTurn, mustWrite, mustFlush, mustCommit)
-    if (lostTurn ? this.#isReady() : this.#mustTakeTurns()) return this.#takeTurn()
+    if (mustFlush) return this.#settleChunk(this.#flush(), mustCommit, lostTurn)
+    if (isEnough || mustCommit) return this.#settleChunk(isEnough ? this.#write() : undefined, mustCommit, lostTurn)
+    return this.#nextTurn(lostTurn)
+  }
+
+  async #settleChunk(writing: Promise<void> | undefined, mustCommit: boolean, lostTurn: boolean): Promise<void> {
+    await writing
+    if (mustCommit) await this.#commit()
+    await this.#nextTurn(lostTurn)
+  }
+
+  #nextTurn(lostTurn: boolean): Promise<void> | undefined {
+    const isOver = this.#turnBytes >= BYTES_PER_TURN && this.#intake.turns.contended
+    if (lostTurn ? this.#isReady() : isOver) return this.#takeTurn()
     if (lostTurn) this.#giveTurn()
     return undefined
-  }
-
-  async #settleChunk(lostTurn: boolean, mustWrite: boolean, mustFlush: boolean, mustCommit: boolean): Promise<void> {
-    if (mustWrite) await this.#write()
-    if (mustFlush) await this.#settleWrite()
-    if (mustCommit) await this.#commit()
-    if (lostTurn && !this.#isReady()) this.#giveTurn()
-    else if (lostTurn || this.#mustTakeTurns()) await this.#takeTurn()
-  }
-
-  #mustTakeTurns(): boolean {
-    return this.#turnBytes >= BYTES_PER_TURN && this.#intake.turns.contended
   }
 
   /** Whether there may be more to be read at once. A body that trickles waits without a turn, and is in nobody's way. */

@@ -182,8 +182,7 @@ function endOfGroup(jobs: readonly Job[], from: number): number {
 
 /** @returns what can't be done now: the database is busy, or the disk is full and no room was made yet */
 function runAll(jobs: readonly Job[], transaction: (action: () => unknown[]) => unknown[]): Rest | undefined {
-  const [first] = jobs
-  if (jobs.length > 1 || first?.alone) {
+  if (jobs.length > 1) {
     try {
       const results = transaction(() => jobs.map(({ run }) => run()))
       for (const [index, { resolve }] of jobs.entries()) resolve(results[index] as never)
@@ -191,22 +190,15 @@ function runAll(jobs: readonly Job[], transaction: (action: () => unknown[]) => 
     } catch (error) {
       // If not, nothing of it was done. Each by itself, the others don't suffer from the one that fails.
       if (isBusy(error)) return { jobs, error }
-      if (first?.alone) return failAlone(first, error)
     }
   }
-  for (const [index, { run, resolve, reject, hadRoom }] of jobs.entries()) {
+  for (const [index, { run, alone, resolve, reject, hadRoom }] of jobs.entries()) {
     try {
-      resolve(run() as never)
+      resolve((alone ? transaction(() => [run()])[0] : run()) as never)
     } catch (error) {
       if (isBusy(error) || (isFull(error) && !hadRoom)) return { jobs: jobs.slice(index), error }
       reject(error)
     }
   }
-  return undefined
-}
-
-function failAlone(job: Job, error: unknown): Rest | undefined {
-  if (isFull(error) && !job.hadRoom) return { jobs: [job], error }
-  job.reject(error)
   return undefined
 }
