@@ -45,12 +45,15 @@ export async function startProgram(folder: string, files: Readonly<Record<string
     errors += chunk
   })
   const exit = once(child, 'exit').then(([code, signal]) => ({ code, signal }))
+  // The processes of a cluster end after their primary, and write into its folder until then; all of them share its stderr.
+  const allEnded = once(child, 'close')
   const end = (signal: NodeJS.Signals) => {
     child.kill(signal)
     return exit
   }
   afterTest(async () => {
     await end('SIGKILL')
+    await allEnded
   })
   await waitUntil(() => {
     if (child.exitCode !== null) throw new Error(`${main} ended:\n${errors}`)
