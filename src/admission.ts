@@ -12,14 +12,19 @@ export interface Turn extends BagMember {
   moved: boolean
   /** Whether the turn was taken back: the reader asks for another before it reads on. */
   over: boolean
+  /** Whether it was only lent: it goes to the first who asks for one. */
+  readonly lent: boolean
 }
 
 /** Lets a few bodies be read at a time. One that stalls gives its turn back, so slow clients don't hold up fast ones. */
 export class Turns {
   readonly #limit: number
   readonly #active = new Bag<Turn>()
+  readonly #lent = new Bag<Turn>()
   readonly #waiting: Array<(turn: Turn) => void> = []
   #timer: NodeJS.Timeout | undefined
+  /** When those who are lent a turn were looked at. */
+  #lookedAt = 0
 
   /** @param limit - how many bodies are read at a time */
   constructor(limit: number) {
@@ -33,38 +38,58 @@ export class Turns {
 
   /** A turn, now or when there is one. */
   take(): Turn | Promise<Turn> {
-    if (this.#active.size < this.#limit) return this.#grant()
+    const [lent] = this.#isFull ? this.#lent.all() : []
+    if (lent !== undefined) this.give(lent)
+    if (!this.#isFull) return this.#grant(this.#active)
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
-      this.#timer ??= setInterval(() => this.#takeFromStalled(), STALL_CHECK_MS)
+      this.#timer ??= setInterval(() => this.#takeFromStalled(this.#active), STALL_CHECK_MS)
     })
+  }
+
+  /** A turn that nobody else needs at the moment, if there is one. */
+  lend(): Turn | undefined {
+    if (this.#isFull) this.#lookAtLent()
+    return this.#isFull ? undefined : this.#grant(this.#lent)
   }
 
   /** Gives a turn back. May be called twice. */
   give(turn: Turn): void {
     turn.over = true
-    if (this.#active.delete(turn)) this.#next()
+    if ((turn.lent ? this.#lent : this.#active).delete(turn)) this.#next()
   }
 
-  #grant(): Turn {
-    const turn = { moved: true, over: false, place: -1 }
-    this.#active.add(turn)
+  get #isFull(): boolean {
+    return this.#active.size + this.#lent.size >= this.#limit
+  }
+
+  #grant(to: Bag<Turn>): Turn {
+    const turn = { moved: true, over: false, lent: to === this.#lent, place: -1 }
+    to.add(turn)
     return turn
   }
 
+  /** Those who are lent one and stall keep nobody else from it for long. No timer: who would want it comes by. */
+  #lookAtLent(): void {
+    const now = performance.now()
+    if (now - this.#lookedAt < STALL_CHECK_MS) return
+    this.#lookedAt = now
+    this.#takeFromStalled(this.#lent)
+  }
+
   #next(): void {
-    while (this.#active.size < this.#limit) {
+    while (!this.#isFull) {
       const resolve = this.#waiting.shift()
       if (resolve === undefined) break
-      resolve(this.#grant())
+      resolve(this.#grant(this.#active))
     }
     if (this.#waiting.length > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
   }
 
-  #takeFromStalled(): void {
-    for (const turn of this.#active.all()) {
+  #takeFromStalled(from: Bag<Turn>): void {
+    for (const turn of from.all()) {
       if (turn.moved) turn.moved = false
       else this.give(turn)
     }

@@ -26,6 +26,7 @@ export interface Core {
 /** Puts the parts of a server together. */
 export function createCore(options: ResolvedOptions, onError: (error: unknown) => void): Core {
   const { storage, leaseMs, claimWaitMs, maxActiveBodies, memoryBudget, segmentBytes, segmentMs, now } = options
+  const leastSegment = storage.segments?.minBytes ?? 0
   const core: Core = {
     options,
     completions: new Completions(() => core, onError),
@@ -36,7 +37,8 @@ export function createCore(options: ResolvedOptions, onError: (error: unknown) =
       turns: new Turns(maxActiveBodies),
       budget: new MemoryBudget(memoryBudget),
       pace: new Pace(options),
-      segmentBytes: Math.max(segmentBytes, storage.segments?.minBytes ?? 0),
+      segmentBytes: Math.max(segmentBytes, leastSegment),
+      commitBytes: Math.max(segmentBytes / 2, leastSegment),
       // A storage with a least size of segments can't commit whenever time has gone by.
       segmentMs: storage.segments === undefined ? segmentMs : Number.POSITIVE_INFINITY,
       now,

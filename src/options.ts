@@ -139,7 +139,7 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly memoryBudget?: number
   /**
-   * A long body is committed each time so many bytes of it are stored: what a crash in the middle of it loses at most.
+   * A long body is committed before it has brought more bytes than this: what a crash in the middle of it loses at most.
    * @default 16777216 (16 MiB)
    */
   readonly segmentBytes?: number

@@ -2,7 +2,7 @@
 
 import { MemoryBudget, type Turn, Turns } from '../../src/admission.js'
 import type { RequestBody } from '../../src/index.js'
-import { AdapterSource, deferred, hookedStorage, idle, MIB, sizeOf, startServer } from './support.js'
+import { AdapterSource, deferred, errorWithCode, hookedStorage, idle, MIB, sizeOf, startServer } from './support.js'
 
 afterEach(() => {
   jest.useRealTimers()
@@ -70,6 +70,48 @@ describe('turns', () => {
     expect(jest.getTimerCount()).toBe(1)
     turns.give(turn)
     turns.give(await waiting)
+    expect(jest.getTimerCount()).toBe(0)
+  })
+})
+
+describe('turns that are lent', () => {
+  test('are those that nobody needs', () => {
+    const turns = new Turns(2)
+    const active = now(turns.take())
+    const lent = turns.lend()
+    expect(lent).toMatchObject({ over: false, lent: true })
+    expect(turns.lend()).toBeUndefined()
+    turns.give(active)
+    expect(turns.lend()).toMatchObject({ over: false })
+    turns.give(active)
+    expect(turns.lend()).toBeUndefined()
+  })
+
+  test('go to the first who asks for one, and each to one only', () => {
+    const turns = new Turns(2)
+    const lent = [turns.lend(), turns.lend()]
+    expect(now(turns.take()).over).toBe(false)
+    expect(lent.map((turn) => turn?.over).sort()).toEqual([false, true])
+    now(turns.take())
+    expect(lent.map((turn) => turn?.over)).toEqual([true, true])
+    expect(turns.take()).toBeInstanceOf(Promise)
+    expect(turns.lend()).toBeUndefined()
+  })
+
+  test('are lent to others if who has one stalls, and not if it moves', () => {
+    jest.useFakeTimers()
+    const turns = new Turns(2)
+    const stalls = turns.lend() as Turn
+    const moves = turns.lend() as Turn
+    for (let look = 0; look < 3; look++) {
+      jest.advanceTimersByTime(10)
+      moves.moved = true
+      // Looks that come too soon after one another are none.
+      if (look < 1) expect([turns.lend(), turns.lend()]).toEqual([undefined, undefined])
+      else if (look === 1) expect(turns.lend()).toMatchObject({ over: false })
+    }
+    expect(stalls.over).toBe(true)
+    expect(moves.over).toBe(false)
     expect(jest.getTimerCount()).toBe(0)
   })
 })
@@ -146,6 +188,123 @@ test('bodies of which nothing has come are in nobody’s way, and take a turn on
   expect((await held).status).toBe(204)
   for (const body of stalled) body.push('lo').end()
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(50).fill(204))
+})
+
+describe('a body that brings much, and is read as fast as it comes', () => {
+  async function writesOf(maxActiveBodies: number, others: number) {
+    const writes: number[] = []
+    const storage = hookedStorage({
+      write: (chunks, write) => {
+        writes.push(sizeOf(chunks))
+        return write()
+      },
+    })
+    const { create, patch } = startServer({ storage, maxActiveBodies })
+    const begin = async (body: AdapterSource) => patch(await create({ 'Upload-Length': String(2 * MIB) }), 0, body)
+    const busy = Array.from({ length: others }, () => new AdapterSource())
+    const held = busy.map(begin)
+    for (const body of busy) await body.hungry()
+    const body = new AdapterSource()
+    body.ready = false
+    const answer = begin(body)
+    for (let sent = 0; sent < 2 * MIB; sent += CHUNK) {
+      await body.hungry()
+      body.push(Buffer.alloc(CHUNK))
+      await idle(2)
+    }
+    body.end()
+    expect((await answer).status).toBe(204)
+    const written = [...writes]
+    for (const other of busy) other.push(Buffer.alloc(2 * MIB)).end()
+    expect((await Promise.all(held)).map(({ status }) => status)).toEqual(held.map(() => 204))
+    return written
+  }
+
+  test('is gathered while there is a turn to be had', async () => {
+    expect(await writesOf(2, 1)).toEqual([MIB, MIB])
+  })
+
+  test('is not while others need all of them', async () => {
+    expect(await writesOf(2, 2)).toEqual(Array(2 * (MIB / CHUNK)).fill(CHUNK))
+  })
+
+  test('has its turn taken by one that waits for none but its turn', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+    const { create, patch } = startServer({ maxActiveBodies: 1 })
+    const begin = async (body: AdapterSource) => patch(await create({ 'Upload-Length': String(MIB) }), 0, body)
+    const slow = new AdapterSource()
+    slow.ready = false
+    const answer = begin(slow)
+    slow.push(Buffer.alloc(CHUNK))
+    await slow.hungry()
+    await idle(2)
+    expect((await begin(new AdapterSource().push(Buffer.alloc(MIB)).end())).status).toBe(204)
+    slow.push(Buffer.alloc(MIB - CHUNK)).end()
+    expect((await answer).status).toBe(204)
+  })
+})
+
+describe('the memory of a body', () => {
+  test('is free again, in whichever way it came to its end', async () => {
+    const writes: number[] = []
+    let full = false
+    const storage = hookedStorage({
+      write: async (chunks, write) => {
+        if (full) throw errorWithCode('ENOSPC')
+        writes.push(sizeOf(chunks))
+        await write()
+      },
+    })
+    const { create, patch } = startServer({ storage, memoryBudget: 2 * MIB })
+    const begin = async (body: RequestBody) => patch(await create({ 'Upload-Length': String(4 * MIB) }), 0, body)
+    const statuses = []
+    for (let round = 0; round < 4; round++) {
+      statuses.push((await begin(new AdapterSource().push(Buffer.alloc(MIB)).end())).status)
+      statuses.push((await begin(new AdapterSource(MIB).push(Buffer.alloc(MIB / 2)).fail())).status)
+      statuses.push((await begin(new AdapterSource(MIB).fail())).status)
+      full = true
+      statuses.push((await begin(new AdapterSource().push(Buffer.alloc(MIB)).end())).status)
+      full = false
+    }
+    expect(statuses).toEqual(Array(4).fill([204, 400, 400, 507]).flat())
+    writes.length = 0
+    const chunks = Array.from({ length: 16 }, () => Buffer.alloc(CHUNK))
+    expect((await begin(new AdapterSource().push(...chunks).end())).status).toBe(204)
+    expect(writes).toEqual([MIB])
+  })
+
+  test('that there is none of does not keep it from being committed', async () => {
+    const commits: number[] = []
+    const storage = hookedStorage({
+      commit: ({ to }, commit) => {
+        commits.push(to)
+        return commit()
+      },
+    })
+    const { create, patch } = startServer({ storage, memoryBudget: 0, segmentBytes: 2 * CHUNK })
+    const chunks = Array.from({ length: 5 }, () => Buffer.alloc(CHUNK))
+    await patch(await create({ 'Upload-Length': String(5 * CHUNK) }), 0, new AdapterSource().push(...chunks).end())
+    expect(commits.map((to) => to / CHUNK)).toEqual([2, 4, 5])
+  })
+})
+
+test('a body that has no turn and is not waited for takes one that is nobody else’s', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  const { create, patch } = startServer({ maxActiveBodies: 1 })
+  const begin = async (body: AdapterSource) => patch(await create({ 'Upload-Length': String(MIB) }), 0, body)
+  const first = new AdapterSource()
+  first.ready = false
+  const answers = [begin(first)]
+  await first.hungry()
+  first.ready = true
+  first.push(Buffer.alloc(CHUNK))
+  await first.hungry()
+  const second = new AdapterSource().push(Buffer.alloc(MIB)).end()
+  answers.push(begin(second))
+  await idle()
+  expect(second.pulls).toBe(0)
+  first.push(Buffer.alloc(MIB - CHUNK)).end()
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual([204, 204])
 })
 
 describe('200 bodies at a time', () => {

@@ -1,7 +1,7 @@
 // Checksums beyond what the protocol tests ask: large bodies, segments, trailers.
 import { createHash, randomBytes } from 'node:crypto'
 import { MemoryStorage, TusServer } from '../../src/index.js'
-import { MIB, startServer } from './support.js'
+import { hookedStorage, MIB, sizeOf, startServer } from './support.js'
 
 function sha1(...chunks: readonly Uint8Array[]): string {
   const hash = createHash('sha1')
@@ -23,6 +23,21 @@ it('discards a body of any size that does not match, and commits none of its seg
   const taken = await patch(path, 0, inPieces(body, 100_000), { 'Upload-Checksum': sha1(body) })
   expect(taken.status).toBe(204)
   expect((await stored(path)).equals(body)).toBe(true)
+})
+
+it('has a long body gathered into large writes like any other', async () => {
+  const writes: number[] = []
+  const storage = hookedStorage({
+    write: (chunks, write) => {
+      writes.push(sizeOf(chunks))
+      return write()
+    },
+  })
+  const { create, patch } = startServer({ storage, segmentBytes: MIB })
+  const body = randomBytes(4 * MIB)
+  const path = await create({ 'Upload-Length': `${body.length}` })
+  expect((await patch(path, 0, inPieces(body, MIB / 4), { 'Upload-Checksum': sha1(body) })).status).toBe(204)
+  for (const write of writes.slice(0, -1)) expect(write).toBeGreaterThanOrEqual(MIB)
 })
 
 it('keeps what was committed before, and nothing of a chunk that breaks off', async () => {

@@ -2,6 +2,7 @@
 
 import { MemoryStorage, type Storage } from '../../src/index.js'
 import {
+  AdapterSource,
   type Deferred,
   deferred,
   errorWithCode,
@@ -141,37 +142,69 @@ describe('writes', () => {
     expect(write).not.toHaveBeenCalled()
   })
 
-  test('while the storage writes, one more batch is gathered and nothing after it is pulled', async () => {
+  test('while the storage writes, what comes is gathered up to 2 MiB, and nothing after it is pulled', async () => {
     const gates: Deferred<void>[] = []
+    const writes: number[] = []
     const storage = hookedStorage({
-      write: async (_chunks, write) => {
+      write: async (chunks, write) => {
         const gate = deferred()
         gates.push(gate)
+        writes.push(sizeOf(chunks) / MIB)
         await gate.promise
         return write()
       },
     })
-    const { create, patch } = startServer({ storage })
-    const size = 4 * MIB
-    const path = await create({ 'Upload-Length': String(size) })
+    const { create, patch, stored } = startServer({ storage })
+    const bytes = pattern(5.25 * MIB)
+    const path = await create({ 'Upload-Length': String(bytes.length) })
     const source = new Source()
-    const chunk = pattern(MIB / 4)
-    for (let sent = 0; sent < size; sent += chunk.length) source.push(chunk)
-    source.end()
-    const done = patch(path, 0, source)
-    await idle()
-    // One write under way (4 chunks), the next one gathered (4 chunks).
-    expect(gates.length).toBe(1)
-    expect(source.pulls).toBe(8)
-    gates[0]?.resolve()
-    await idle()
-    expect(gates.length).toBe(2)
-    expect(source.pulls).toBe(12)
-    for (let index = 1; index < 4; index++) {
-      gates[index]?.resolve()
-      await idle()
+    const chunk = MIB / 4
+    const push = (from: number, to: number) => {
+      for (let at = from; at < to; at += chunk) source.push(bytes.subarray(at, at + chunk))
     }
+    push(0, 5 * MIB)
+    const done = patch(path, 0, source)
+    await idle(30)
+    // One write under way (4 chunks), the next one gathered (8 chunks).
+    expect(source.pulls).toBe(12)
+    expect(writes).toEqual([1])
+    gates[0]?.resolve()
+    await idle(30)
+    // As soon as it is free, the storage gets all that there is.
+    expect(writes).toEqual([1, 2])
+    expect(source.pulls).toBe(20)
+    gates[1]?.resolve()
+    await idle(30)
+    // … without another chunk that would have it notice.
+    expect(writes).toEqual([1, 2, 2])
+    gates[2]?.resolve()
+    push(5 * MIB, bytes.length)
+    source.end()
+    await idle(30)
+    expect(writes).toEqual([1, 2, 2, 0.25])
+    gates[3]?.resolve()
     expect((await done).status).toBe(204)
+    expect((await stored(path)).equals(bytes)).toBe(true)
+  })
+
+  test('less than 1 MiB waits for more', async () => {
+    const writes: number[] = []
+    const storage = hookedStorage({
+      write: (chunks, write) => {
+        writes.push(sizeOf(chunks))
+        return write()
+      },
+    })
+    const { create, patch } = startServer({ storage })
+    const path = await create({ 'Upload-Length': String(3 * MIB) })
+    const source = new Source().push(pattern(MIB), pattern(MIB - 1))
+    const done = patch(path, 0, source)
+    await source.hungry()
+    await idle(30)
+    expect(writes).toEqual([MIB])
+    source.push(pattern(2)).end()
+    await done
+    expect(writes).toEqual([MIB, MIB + 1])
   })
 })
 
@@ -192,6 +225,52 @@ describe('segments', () => {
     const answer = await done
     expect(answer.status).toBe(400)
     expect(answer.headers['Upload-Offset']).toBe('300')
+  })
+
+  test('it is not read past that before it is committed, but committed in good time', async () => {
+    const commits: number[] = []
+    const gates: Deferred<void>[] = []
+    const storage = hookedStorage({
+      commit: async ({ to }, commit) => {
+        commits.push(to / MIB)
+        const gate = deferred()
+        gates.push(gate)
+        await gate.promise
+        return commit()
+      },
+    })
+    const { create, patch, stored } = startServer({ storage, segmentBytes: 4 * MIB })
+    const bytes = pattern(12 * MIB)
+    const path = await create({ 'Upload-Length': String(bytes.length) })
+    const source = new Source()
+    const done = patch(path, 0, source)
+    let pushed = 0
+    const push = async (count: number) => {
+      for (const end = pushed + count * MIB; pushed < end; pushed += MIB) {
+        source.push(bytes.subarray(pushed, pushed + MIB))
+        await idle(10)
+      }
+    }
+    await push(4)
+    // After half of it the commit begins, and what comes meanwhile is read: …
+    expect(commits).toEqual([3])
+    expect(source.pulls).toBe(4)
+    await push(2)
+    // … up to 4 MiB that are not committed.
+    expect(source.pulls).toBe(4)
+    gates[0]?.resolve()
+    await idle(10)
+    expect(commits).toEqual([3, 4])
+    expect((await storage.get(idOf(path)))?.offset).toBe(3 * MIB)
+    gates[1]?.resolve()
+    await push(6)
+    source.end()
+    for (let index = 2; index < gates.length; index++) {
+      gates[index]?.resolve()
+      await idle(10)
+    }
+    expect((await done).status).toBe(204)
+    expect((await stored(path)).equals(bytes)).toBe(true)
   })
 
   test('a slow body is committed each time so much time has gone by', async () => {
@@ -265,6 +344,20 @@ describe('segments', () => {
     for (let index = 0; index < 12; index++) source.push(pattern(10))
     await patch(path, 0, source.end())
     expect(commits).toEqual([50, 100, 120])
+
+    // Not in good time, either.
+    commits.length = 0
+    const large = overriding(hooked, { segments: { minBytes: 3 * MIB, maxPieces: 100 } })
+    const other = startServer({ storage: large, segmentBytes: 4 * MIB })
+    const length = 9 * MIB
+    const chunks = async function* () {
+      for await (const chunk of inChunks(pattern(length), MIB / 2)) {
+        yield chunk
+        await idle(5)
+      }
+    }
+    await other.patch(await other.create({ 'Upload-Length': String(length) }), 0, chunks())
+    expect(commits).toEqual([4 * MIB, 8 * MIB, length])
   })
 })
 
@@ -435,9 +528,56 @@ describe('a storage that fails', () => {
     const { create, patch, stored } = startServer({ storage })
     const bytes = pattern(4 * MIB)
     const path = await create({ 'Upload-Length': String(bytes.length) })
-    const answer = await patch(path, 0, inChunks(bytes, MIB))
+    async function* oneByOne(): AsyncGenerator<Uint8Array> {
+      for await (const chunk of inChunks(bytes, MIB)) {
+        yield chunk
+        await idle(5)
+      }
+    }
+    const answer = await patch(path, 0, oneByOne())
     expect(answer).toMatchObject({ status: 500, headers: { 'Upload-Offset': String(2 * MIB) } })
     expect((await stored(path)).equals(bytes.subarray(0, 2 * MIB))).toBe(true)
+  })
+
+  test.each(['write', 'commit'] as const)('a %s that fails ends a body whose client sends no more', async (method) => {
+    const gate = deferred()
+    const fail = () => gate.promise.then(() => Promise.reject(errorWithCode('ENOSPC')))
+    const written = jest.fn()
+    const storage = hookedStorage({
+      write: async (chunks, write) => {
+        written(sizeOf(chunks))
+        return method === 'write' ? fail() : write()
+      },
+      commit: (_to, commit) => (method === 'commit' ? fail() : commit()),
+    })
+    const { create, patch } = startServer({ storage, segmentBytes: 2 * MIB - 2 })
+    for (const source of [new Source(), new AdapterSource()]) {
+      written.mockClear()
+      const path = await create({ 'Upload-Length': String(4 * MIB) })
+      source.push(pattern(MIB), pattern(1000))
+      const done = patch(path, 0, source)
+      await source.hungry()
+      await idle(5)
+      gate.resolve()
+      expect(await done).toMatchObject({ status: 507, headers: { 'Upload-Offset': '0' } })
+      // Nothing is written behind a gap, and nothing that will not be kept.
+      expect(written.mock.calls).toEqual([[MIB]])
+    }
+  })
+
+  test('a write that fails lets go of a body that is held up for it', async () => {
+    const gate = deferred()
+    const fail = () => gate.promise.then(() => Promise.reject(errorWithCode('ENOSPC')))
+    const { create, patch } = startServer({ storage: hookedStorage({ write: fail }) })
+    const path = await create({ 'Upload-Length': String(8 * MIB) })
+    const source = new Source()
+    for (let index = 0; index < 5; index++) source.push(pattern(MIB))
+    const done = patch(path, 0, source)
+    await idle(30)
+    expect(source.pulls).toBe(3)
+    gate.resolve()
+    expect(await done).toMatchObject({ status: 507, headers: { 'Upload-Offset': '0' } })
+    expect(source.returned).toBe(true)
   })
 
   test.each(['write', 'commit'] as const)(

@@ -27,7 +27,8 @@ function turns(count: number): Calls {
 
 /**
  * Every call of node:fs (those without Sync take a trip through the thread pool), every SQL statement, timer,
- * AbortController and message to a worker. Whoever makes a request cheaper lowers its numbers here, so that they stay low.
+ * AbortController and message to a worker. Of large writes it is the most that there can be: a slow disk is given more at a
+ * time. Whoever makes a request cheaper lowers its numbers here, so that they stay low.
  */
 const COSTS: Readonly<Record<string, Calls>> = {
   POST: { 'sql.INSERT': 1, ...turns(1) },
@@ -68,7 +69,12 @@ describe.each(['express', 'node'])('in %s', (adapter) => {
   })
 
   it.each(Object.entries(COSTS))('%s makes the calls that are written down, each time, and no other', (name, costs) => {
-    expect(counted[name]).toEqual([costs, costs, costs])
+    const { 'fs.writev': most = 0 } = costs
+    const all = counted[name]?.map((calls) => ({
+      ...calls,
+      ...(calls['fs.writev'] && calls['fs.writev'] <= most && { 'fs.writev': most }),
+    }))
+    expect(all).toEqual([costs, costs, costs])
   })
 
   it('every kind of request is written down', () => {

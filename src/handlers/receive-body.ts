@@ -1,25 +1,26 @@
-// The one consumer of request bodies: counts, limits, and gathers chunks into large writes with backpressure.
+// The one consumer of request bodies: reads them in turns, counts, limits, stops, and says how each came to its end.
 
 import type { MemoryBudget, Turn, Turns } from '../admission.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Pace, PacedBody } from '../pace.js'
 import { isAdapterBody, type RequestBody } from '../request.js'
 import type { Stage } from '../storage/storage.js'
+import { BodyWriter, StorageFailure, WRITE_BYTES } from './body-writer.js'
 
-/** How much is gathered for one write, in bytes. */
-const WRITE_BYTES = 1024 * 1024
-/** A body that stalls keeps at most so much in memory, in bytes. */
+/** A body without a turn keeps at most so much in memory, in bytes. */
 const STALLED_BYTES = 16 * 1024
 /** After so many bytes a body lets others have their turn. */
-const BYTES_PER_TURN = 4 * WRITE_BYTES
+const BYTES_PER_TURN = 4 * 1024 * 1024
 
 /** What all bodies of a server share, and how often they are committed. */
 export interface Intake {
   readonly turns: Turns
   readonly budget: MemoryBudget
   readonly pace: Pace
-  /** A long body is committed after so many bytes. */
+  /** No more of a long body than so many bytes is received without being committed. */
   readonly segmentBytes: number
+  /** After so many bytes it is committed if it need not be held up for that. */
+  readonly commitBytes: number
   /** … and after so many milliseconds, so that a slow one loses little when the process is killed. */
   readonly segmentMs: number
   /** Milliseconds since the epoch. */
@@ -65,22 +66,13 @@ export function receiveBody(intake: Intake, reception: Reception): Promise<Recei
 const STOPPED = Symbol('stopped')
 type Pulled = IteratorResult<Uint8Array> | typeof STOPPED
 
-class StorageFailure extends Error {}
-
 class Receiver implements PacedBody {
   waiting = false
   place = -1
   readonly #intake: Intake
   readonly #reception: Reception
   readonly #start: number
-  #batch: Uint8Array[] = []
-  #batchBytes = 0
-  /** Bytes in memory that were taken out of the budget. */
-  #reserved = 0
-  #staged: number
-  #committed: number
-  #committedAtMs: number
-  #writing: Promise<void> | undefined
+  readonly #writer: BodyWriter
   #turn: Turn | undefined
   #turnBytes = 0
   #wakePull: ((pulled: typeof STOPPED) => void) | undefined
@@ -93,9 +85,7 @@ class Receiver implements PacedBody {
     this.#intake = intake
     this.#reception = reception
     this.#start = reception.claim.position
-    this.#staged = this.#start
-    this.#committed = this.#start
-    this.#committedAtMs = intake.now()
+    this.#writer = new BodyWriter(intake, reception, () => this.#stop('stopped', true))
   }
 
   get received(): number {
@@ -118,21 +108,20 @@ class Receiver implements PacedBody {
     } finally {
       claim.onStop = undefined
       this.#intake.pace.leave(this)
-      await this.#writing?.catch(() => {})
-      this.#intake.budget.give(this.#reserved)
+      await this.#writer.end()
       if (this.#turn !== undefined) this.#intake.turns.give(this.#turn)
     }
   }
 
   async #take(bytes: Uint8Array): Promise<Received> {
     if (this.#count(bytes) > this.#reception.limit) return this.#result('too-long')
-    await this.#flush()
+    await this.#writer.flush()
     return this.#result('complete')
   }
 
   async #readAll(body: AsyncIterable<Uint8Array>): Promise<Received> {
     if (this.#isReady()) await this.#takeTurn()
-    if (isAdapterBody(body) && body.gathers > 0 && !this.#reserve(body.gathers)) body.streamInstead()
+    if (isAdapterBody(body) && body.gathers > 0 && !this.#writer.reserve(body.gathers)) body.streamInstead()
     const iterator = body[Symbol.asyncIterator]()
     let more = false
     try {
@@ -146,7 +135,7 @@ class Receiver implements PacedBody {
         if (pulled.done) {
           // Whoever asks from here on comes too late: the body is whole.
           const ending = this.#stopped ?? 'complete'
-          await this.#flush()
+          await this.#writer.flush()
           return this.#result(ending)
         }
         if (this.#count(pulled.value) > this.#reception.limit) return this.#result('too-long')
@@ -166,27 +155,22 @@ class Receiver implements PacedBody {
     claim.position += chunk.length
     this.#turnBytes += chunk.length
     if (this.#turn !== undefined) this.#turn.moved = true
-    this.#add(chunk)
+    this.#writer.add(chunk)
     return claim.position - this.#start
   }
 
+  /** What has to be waited for before more is read, if anything has. */
   #afterChunk(): Promise<void> | undefined {
-    const { segmentBytes, segmentMs, now } = this.#intake
-    const unreserved = this.#batchBytes - this.#reserved
-    const mustFlush = unreserved > 0 && !this.#reserve(unreserved)
-    const lostTurn = this.#turn?.over !== false
-    const isEnough = this.#batchBytes >= WRITE_BYTES || (lostTurn && this.#batchBytes > STALLED_BYTES)
-    const uncommitted = this.#reception.claim.position - this.#committed
-    const mustCommit = uncommitted >= segmentBytes || now() - this.#committedAtMs >= segmentMs
-    if (mustFlush) return this.#settleChunk(this.#flush(), mustCommit, lostTurn)
-    if (isEnough || mustCommit) return this.#settleChunk(isEnough ? this.#write() : undefined, mustCommit, lostTurn)
-    return this.#nextTurn(lostTurn)
+    const lostTurn = this.#turn?.over !== false && !this.#borrowTurn()
+    const settling = this.#writer.advance(lostTurn ? STALLED_BYTES : WRITE_BYTES)
+    return settling === undefined ? this.#nextTurn(lostTurn) : settling.then(() => this.#nextTurn(lostTurn))
   }
 
-  async #settleChunk(writing: Promise<void> | undefined, mustCommit: boolean, lostTurn: boolean): Promise<void> {
-    await writing
-    if (mustCommit) await this.#commit()
-    await this.#nextTurn(lostTurn)
+  /** A body that brings much may gather it as well, though it is no faster than it is read, while nobody waits for a turn. */
+  #borrowTurn(): boolean {
+    if (this.#writer.gathered <= STALLED_BYTES || this.#isReady()) return false
+    this.#turn = this.#intake.turns.lend()
+    return this.#turn !== undefined
   }
 
   #nextTurn(lostTurn: boolean): Promise<void> | undefined {
@@ -206,71 +190,6 @@ class Receiver implements PacedBody {
     if (this.#turn !== undefined) this.#intake.turns.give(this.#turn)
     this.#turn = undefined
     this.#turnBytes = 0
-  }
-
-  #reserve(bytes: number): boolean {
-    if (!this.#intake.budget.take(bytes)) return false
-    this.#reserved += bytes
-    return true
-  }
-
-  #add(chunk: Uint8Array): void {
-    if (chunk.length === 0) return
-    this.#reception.inspect?.(chunk)
-    this.#batch.push(chunk)
-    this.#batchBytes += chunk.length
-  }
-
-  async #flush(): Promise<void> {
-    if (this.#batchBytes > 0) await this.#write()
-    await this.#settleWrite()
-  }
-
-  /** Starts to write the batch once the write before has settled; the next batch is gathered meanwhile. */
-  async #write(): Promise<void> {
-    await this.#settleWrite()
-    const { stage, body } = this.#reception
-    const batch = this.#batch
-    const bytes = this.#batchBytes
-    const reserved = Math.min(this.#reserved, bytes)
-    this.#batch = []
-    this.#batchBytes = 0
-    this.#reserved -= reserved
-    this.#writing = (async () => {
-      try {
-        await stage.write(batch)
-      } catch (error) {
-        throw new StorageFailure('', { cause: error })
-      } finally {
-        this.#intake.budget.give(reserved)
-      }
-      this.#staged += bytes
-      // What goes wrong with the memory is no failure of the storage.
-      if (isAdapterBody(body)) body.release?.(batch)
-    })()
-    // Awaited by whoever comes next; an error must not count as unhandled until then.
-    this.#writing.catch(() => {})
-  }
-
-  async #settleWrite(): Promise<void> {
-    const writing = this.#writing
-    this.#writing = undefined
-    await writing
-  }
-
-  async #commit(): Promise<void> {
-    const { commitSegment } = this.#reception
-    if (commitSegment === undefined) return
-    await this.#flush()
-    // What completes the upload waits for the end of the body: there may be a byte too many.
-    if (this.#staged - this.#start >= this.#reception.limit) return
-    try {
-      await commitSegment(this.#staged)
-    } catch (error) {
-      throw new StorageFailure('', { cause: error })
-    }
-    this.#committed = this.#staged
-    this.#committedAtMs = this.#intake.now()
   }
 
   async #takeTurn(): Promise<void> {
@@ -335,7 +254,7 @@ class Receiver implements PacedBody {
   /** Keeps what arrived before the end came. */
   async #endEarly(ending: Ending, cause?: unknown): Promise<Received> {
     try {
-      await this.#flush()
+      await this.#writer.flush()
     } catch (error) {
       if (error instanceof StorageFailure) return this.#result('failed', error.cause)
       throw error
@@ -344,6 +263,6 @@ class Receiver implements PacedBody {
   }
 
   #result(ending: Ending, cause?: unknown): Received {
-    return { ending, staged: this.#staged, cause }
+    return { ending, staged: this.#writer.staged, cause }
   }
 }
