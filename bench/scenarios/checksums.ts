@@ -18,11 +18,13 @@ export const checksums: Scenario = {
   name: 'checksums',
   title: 'Checksums: 8 MiB PATCHes, 4 connections',
   run: async (settings) => {
-    const steps = 128 / settings.shrink
+    const steps = 256 / settings.shrink
     const servers = chosen([OURS_EXPRESS, OURS_NODE], settings)
     // In turns, the hash alone among them: what it costs depends on what else the processor does.
     const subjects = [HASHING, ...servers].flatMap((server) => ALGORITHMS.map((algorithm) => ({ server, algorithm })))
-    const samples = await inTurns(subjects, settings, ({ server, algorithm }) => {
+    // Differences, so they need more rounds than what is measured itself.
+    const rounds = settings.rounds * 2 - 1
+    const samples = await inTurns(subjects, { ...settings, rounds }, ({ server, algorithm }) => {
       const load = chunks(4, CHUNK, steps, (bytes) => headersFor(algorithm, bytes))
       const options = server === HASHING && algorithm !== 'none' ? { algorithm } : {}
       return measureLoad({ ...server, options }, load, settings, { parent: settings.memoryFolder })

@@ -25,18 +25,18 @@ export const WORKLOADS: readonly Scenario[] = [
     name: 'chunks',
     title: '8 MiB PATCHes, 4 connections',
     unit: 'MiB',
-    load: ({ shrink }) => chunks(4, 8 * MIB, 128 / shrink),
+    load: ({ shrink }) => chunks(4, 8 * MIB, 256 / shrink),
   }),
   compare({
     name: 'huge',
     title: '1 GiB in one PATCH',
     unit: 'MiB',
-    load: ({ shrink }) => wholeUploads(1, 1024 / shrink, 1),
+    load: ({ shrink }) => wholeUploads(1, 1024 / shrink, 2),
   }),
   compare({
     name: 'parallel',
     title: '100 parallel uploads of 10 MiB, one PATCH each',
     unit: 'MiB',
-    load: ({ shrink }) => wholeUploads(100, 10, 100 / shrink),
+    load: ({ shrink }) => wholeUploads(100, 10, 200 / shrink),
   }),
 ]
