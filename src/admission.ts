@@ -36,11 +36,17 @@ export class Turns {
     return this.#waiting.length > 0
   }
 
-  /** A turn, now or when there is one. */
-  take(): Turn | Promise<Turn> {
+  /** A turn, if there is one now. */
+  takeNow(): Turn | undefined {
     const [lent] = this.#isFull ? this.#lent.all() : []
     if (lent !== undefined) this.give(lent)
-    if (!this.#isFull) return this.#grant(this.#active)
+    return this.#isFull ? undefined : this.#grant(this.#active)
+  }
+
+  /** A turn, now or when there is one. */
+  take(): Turn | Promise<Turn> {
+    const turn = this.takeNow()
+    if (turn !== undefined) return turn
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
       this.#timer ??= setInterval(() => this.#takeFromStalled(this.#active), STALL_CHECK_MS)

@@ -191,7 +191,7 @@ test('bodies of which nothing has come are in nobody’s way, and take a turn on
 })
 
 describe('a body that brings much, and is read as fast as it comes', () => {
-  async function writesOf(maxActiveBodies: number, others: number) {
+  async function writesOf(maxActiveBodies: number, others: number, ready = false) {
     const writes: number[] = []
     const storage = hookedStorage({
       write: (chunks, write) => {
@@ -209,6 +209,7 @@ describe('a body that brings much, and is read as fast as it comes', () => {
     const answer = begin(body)
     for (let sent = 0; sent < 2 * MIB; sent += CHUNK) {
       await body.hungry()
+      body.ready = ready
       body.push(Buffer.alloc(CHUNK))
       await idle(2)
     }
@@ -222,6 +223,8 @@ describe('a body that brings much, and is read as fast as it comes', () => {
 
   test('is gathered while there is a turn to be had', async () => {
     expect(await writesOf(2, 1)).toEqual([MIB, MIB])
+    // Nor is anything written beforehand where it takes one of its own.
+    expect(await writesOf(2, 1, true)).toEqual([MIB, MIB])
   })
 
   test('is not while others need all of them', async () => {

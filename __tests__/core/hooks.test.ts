@@ -189,6 +189,28 @@ describe('onChunkReceived', () => {
     ])
   })
 
+  it.each([
+    ['length', { 'Upload-Length': '1000' }, {}],
+    ['length that came with the chunk', { 'Upload-Defer-Length': '1' }, { 'Upload-Length': '1000' }],
+  ])('is not asked again once it has refused in the middle of a body: %s', async (_name, created, more) => {
+    const asked: number[] = []
+    const { create, patch, storage } = startServer({
+      segmentBytes: 2,
+      onChunkReceived: ({ upload }) => {
+        asked.push(upload.offset)
+        throw new TusError('ERR_FORBIDDEN')
+      },
+    })
+    const path = await create(created)
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('ab')
+      yield Buffer.from('cd')
+    }
+    expect((await patch(path, 0, body(), more)).status).toBe(403)
+    expect(asked).toEqual([2])
+    expect(await storage.get(idOf(path))).toBeUndefined()
+  })
+
   it('stops the upload by throwing, which removes it and says so', async () => {
     const ended: string[] = []
     const { create, patch, handle, storage } = startServer({

@@ -260,7 +260,7 @@ describe('segments', () => {
     expect(source.pulls).toBe(4)
     gates[0]?.resolve()
     await idle(10)
-    expect(commits).toEqual([3, 4])
+    expect(commits).toEqual([3, 6])
     expect((await storage.get(idOf(path)))?.offset).toBe(3 * MIB)
     gates[1]?.resolve()
     await push(6)
@@ -344,21 +344,43 @@ describe('segments', () => {
     for (let index = 0; index < 12; index++) source.push(pattern(10))
     await patch(path, 0, source.end())
     expect(commits).toEqual([50, 100, 120])
-
-    // Not in good time, either.
-    commits.length = 0
-    const large = overriding(hooked, { segments: { minBytes: 3 * MIB, maxPieces: 100 } })
-    const other = startServer({ storage: large, segmentBytes: 4 * MIB })
-    const length = 9 * MIB
-    const chunks = async function* () {
-      for await (const chunk of inChunks(pattern(length), MIB / 2)) {
-        yield chunk
-        await idle(5)
-      }
-    }
-    await other.patch(await other.create({ 'Upload-Length': String(length) }), 0, chunks())
-    expect(commits).toEqual([4 * MIB, 8 * MIB, length])
   })
+
+  test.each([
+    [5, 16, MIB],
+    [5, 5, 60_000],
+    [5, 7, 60_000],
+    [5, 16, 4 * MIB],
+    [0, 2, 64 * 1024],
+    [0, 16, 60_000],
+  ])(
+    'of at least %d MiB and at most %d come of a body in chunks of %d bytes, whatever waits for what',
+    async (least, most, size) => {
+      const segments: number[] = []
+      const offsets: number[] = []
+      let before = 0
+      const slow = hookedStorage({
+        write: (_chunks, write) => idle(3).then(write),
+        commit: ({ to }, commit) => {
+          segments.push(to - before)
+          before = to
+          return idle(3).then(commit)
+        },
+      })
+      const storage = overriding(slow, least > 0 ? { segments: { minBytes: least * MIB, maxPieces: 100 } } : {})
+      const onChunkReceived = ({ upload }: { upload: { offset: number } }) => void offsets.push(upload.offset)
+      const { create, patch } = startServer({ storage, segmentBytes: most * MIB, segmentMs: 1e9, onChunkReceived })
+      const bytes = pattern(40 * MIB + 7)
+      const path = await create({ 'Upload-Length': String(bytes.length) })
+      expect((await patch(path, 0, inChunks(bytes, size))).status).toBe(204)
+      for (const segment of segments.slice(0, -1)) {
+        expect(segment).toBeGreaterThanOrEqual(Math.max(least * MIB, 1))
+        expect(segment).toBeLessThan(most * MIB + size)
+      }
+      // The application is asked once about each of them.
+      expect(offsets).toEqual([...new Set(offsets)])
+    },
+  )
 })
 
 describe('a body that runs past the length', () => {
@@ -578,6 +600,20 @@ describe('a storage that fails', () => {
     gate.resolve()
     expect(await done).toMatchObject({ status: 507, headers: { 'Upload-Offset': '0' } })
     expect(source.returned).toBe(true)
+  })
+
+  test('memory that can not be given back is an error of the server, and the bytes are kept', async () => {
+    const { create, patch, logger } = startServer()
+    const source = Object.assign(new AdapterSource(), {
+      release: () => {
+        throw new Error('out of order')
+      },
+    })
+    const path = await create({ 'Upload-Length': String(3 * MIB) })
+    const done = patch(path, 0, source)
+    source.push(pattern(MIB))
+    expect(await done).toMatchObject({ status: 500, headers: { 'Upload-Offset': String(MIB) } })
+    expect(logger.errors).toMatchObject([{ message: 'out of order' }])
   })
 
   test.each(['write', 'commit'] as const)(

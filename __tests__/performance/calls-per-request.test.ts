@@ -69,11 +69,12 @@ describe.each(['express', 'node'])('in %s', (adapter) => {
   })
 
   it.each(Object.entries(COSTS))('%s makes the calls that are written down, each time, and no other', (name, costs) => {
-    const { 'fs.writev': most = 0 } = costs
-    const all = counted[name]?.map((calls) => ({
-      ...calls,
-      ...(calls['fs.writev'] && calls['fs.writev'] <= most && { 'fs.writev': most }),
-    }))
+    const { 'fs.writev': most } = costs
+    const all = counted[name]?.map((calls) => {
+      const { 'fs.writev': large = 0, 'fs.writevSync': small = 0, ...others } = calls
+      // The last of them may be small.
+      return most !== undefined && large + small <= most ? { ...others, 'fs.writev': most } : calls
+    })
     expect(all).toEqual([costs, costs, costs])
   })
 

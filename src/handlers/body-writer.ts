@@ -105,7 +105,8 @@ export class BodyWriter {
 
   async #commit(): Promise<void> {
     await this.flush()
-    await this.#commitStaged()
+    // It may have been done on the way.
+    if (this.#mustCommit()) await this.#commitStaged()
   }
 
   /** Writes what is gathered, and what comes meanwhile as long as that is enough for a write. */
@@ -146,14 +147,13 @@ export class BodyWriter {
     this.#onTaken?.()
     try {
       await stage.write(batch)
+      this.staged += bytes
+      if (!(body instanceof Uint8Array) && isAdapterBody(body)) body.release?.(batch)
     } catch (error) {
       throw this.#failed(error)
     } finally {
       this.#budget.give(reserved)
     }
-    this.staged += bytes
-    // What goes wrong with the memory is no failure of the storage.
-    if (!(body instanceof Uint8Array) && isAdapterBody(body)) body.release?.(batch)
   }
 
   async #commitStaged(): Promise<void> {

@@ -161,15 +161,20 @@ class Receiver implements PacedBody {
 
   /** What has to be waited for before more is read, if anything has. */
   #afterChunk(): Promise<void> | undefined {
-    const lostTurn = this.#turn?.over !== false && !this.#borrowTurn()
+    const lostTurn = this.#turn?.over !== false && !this.#hasTurnNow()
     const settling = this.#writer.advance(lostTurn ? STALLED_BYTES : WRITE_BYTES)
     return settling === undefined ? this.#nextTurn(lostTurn) : settling.then(() => this.#nextTurn(lostTurn))
   }
 
-  /** A body that brings much may gather it as well, though it is no faster than it is read, while nobody waits for a turn. */
-  #borrowTurn(): boolean {
-    if (this.#writer.gathered <= STALLED_BYTES || this.#isReady()) return false
-    this.#turn = this.#intake.turns.lend()
+  /**
+   * What can be gathered need not be written in small pieces. A body that is no faster than it is read is lent a turn while
+   * nobody waits for one.
+   */
+  #hasTurnNow(): boolean {
+    if (this.#writer.gathered <= STALLED_BYTES) return false
+    const { turns } = this.#intake
+    this.#giveTurn()
+    this.#turn = this.#isReady() ? turns.takeNow() : turns.lend()
     return this.#turn !== undefined
   }
 

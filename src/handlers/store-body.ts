@@ -110,7 +110,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     if (complete && !upload.complete) {
       const completion = core.completions.requestFor(upload)
       await commit(to, { complete, durable: durability !== 'none', release, completion })
-    } else if (to > committed || (declared !== undefined && to !== length)) {
+    } else if (verdict.refusal === undefined && (to > committed || (declared !== undefined && to !== length))) {
       await commit(to, { release })
     }
   } catch (error) {
