@@ -2,7 +2,17 @@
 
 import { MemoryBudget, type Turn, Turns } from '../../src/admission.js'
 import type { RequestBody } from '../../src/index.js'
-import { AdapterSource, deferred, errorWithCode, hookedStorage, idle, MIB, sizeOf, startServer } from './support.js'
+import {
+  AdapterSource,
+  deferred,
+  errorWithCode,
+  hookedStorage,
+  idle,
+  MIB,
+  sizeOf,
+  startServer,
+  storageWithWrites,
+} from './support.js'
 
 afterEach(() => {
   jest.useRealTimers()
@@ -192,13 +202,7 @@ test('bodies of which nothing has come are in nobody’s way, and take a turn on
 
 describe('a body that brings much, and is read as fast as it comes', () => {
   async function writesOf(maxActiveBodies: number, others: number, ready = false) {
-    const writes: number[] = []
-    const storage = hookedStorage({
-      write: (chunks, write) => {
-        writes.push(sizeOf(chunks))
-        return write()
-      },
-    })
+    const { storage, writes } = storageWithWrites()
     const { create, patch } = startServer({ storage, maxActiveBodies })
     const begin = async (body: AdapterSource) => patch(await create({ 'Upload-Length': String(2 * MIB) }), 0, body)
     const busy = Array.from({ length: others }, () => new AdapterSource())

@@ -1,7 +1,7 @@
 // Checksums beyond what the protocol tests ask: large bodies, segments, trailers.
 import { createHash, randomBytes } from 'node:crypto'
 import { MemoryStorage, TusServer } from '../../src/index.js'
-import { hookedStorage, MIB, sizeOf, startServer } from './support.js'
+import { MIB, startServer, storageWithWrites } from './support.js'
 
 function sha1(...chunks: readonly Uint8Array[]): string {
   const hash = createHash('sha1')
@@ -26,13 +26,7 @@ it('discards a body of any size that does not match, and commits none of its seg
 })
 
 it('has a long body gathered into large writes like any other', async () => {
-  const writes: number[] = []
-  const storage = hookedStorage({
-    write: (chunks, write) => {
-      writes.push(sizeOf(chunks))
-      return write()
-    },
-  })
+  const { storage, writes } = storageWithWrites()
   const { create, patch } = startServer({ storage, segmentBytes: MIB })
   const body = randomBytes(4 * MIB)
   const path = await create({ 'Upload-Length': `${body.length}` })

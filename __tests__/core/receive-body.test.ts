@@ -15,6 +15,7 @@ import {
   Source,
   sizeOf,
   startServer,
+  storageWithWrites,
 } from './support.js'
 
 /** So much is gathered for one write. */
@@ -103,13 +104,7 @@ describe('nothing is read before everything that can refuse was checked', () => 
 
 describe('writes', () => {
   test('small chunks are gathered into writes of about 1 MiB', async () => {
-    const writes: number[] = []
-    const storage = hookedStorage({
-      write: (chunks, write) => {
-        writes.push(sizeOf(chunks))
-        return write()
-      },
-    })
+    const { storage, writes } = storageWithWrites()
     const { create, patch, stored } = startServer({ storage })
     const bytes = pattern(5 * MIB + 300_000)
     const path = await create({ 'Upload-Length': String(bytes.length) })
@@ -188,13 +183,7 @@ describe('writes', () => {
   })
 
   test('less than 1 MiB waits for more', async () => {
-    const writes: number[] = []
-    const storage = hookedStorage({
-      write: (chunks, write) => {
-        writes.push(sizeOf(chunks))
-        return write()
-      },
-    })
+    const { storage, writes } = storageWithWrites()
     const { create, patch } = startServer({ storage })
     const path = await create({ 'Upload-Length': String(3 * MIB) })
     const source = new Source().push(pattern(MIB), pattern(MIB - 1))

@@ -84,6 +84,18 @@ export function deferred<T = void>(): Deferred<T> {
   return { promise, resolve, reject }
 }
 
+/** A storage that notes the size of each write, in bytes. */
+export function storageWithWrites(): { readonly storage: Storage; readonly writes: number[] } {
+  const writes: number[] = []
+  const storage = hookedStorage({
+    write: (chunks, write) => {
+      writes.push(sizeOf(chunks))
+      return write()
+    },
+  })
+  return { storage, writes }
+}
+
 /** Lets everything run that can run without new input. */
 export async function idle(rounds = 50): Promise<void> {
   for (let round = 0; round < rounds; round++) await new Promise((resolve) => setImmediate(resolve))
