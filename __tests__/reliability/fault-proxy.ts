@@ -57,9 +57,11 @@ export async function startFaultProxy(upstreamPort: number, options: FaultProxyO
       socket.on('error', () => {})
       socket.on('close', () => sockets.delete(socket))
     }
-    const fault = calm ? 'pass' : draw(random, weights)
+    // Each connection has random numbers of its own: how many it needs depends on how its data comes in pieces.
+    const own = seededRandom(random.integer(0, 2 ** 31))
+    const fault = calm ? 'pass' : draw(own, weights)
     drawn[fault]++
-    join(client, upstream, fault, random, options)
+    join(client, upstream, fault, own, options)
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
