@@ -1,7 +1,7 @@
 // The loads: what connections do, the same for every server.
 
 import { bytesFor } from './client/bodies.js'
-import type { Load, Worker } from './measure.js'
+import type { Load } from './measure.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -59,42 +59,63 @@ export function offsetRequestsOf(ids: readonly string[]): Load {
   }
 }
 
-/** PATCHes of one size, one after another, to one upload per connection. A unit is a PATCH, or a MiB of large ones. */
-export function chunks(connections: number, size: number, steps?: number, headers?: (bytes: Buffer) => Headers): Load {
-  const units = size >= MIB ? size / MIB : 1
+/** PATCHes of one size, one after another. */
+export interface Chunks {
+  readonly connections: number
+  /** In bytes. */
+  readonly size: number
+  /**
+   * How many make up one upload, whose file is removed after the warm-up, so that it takes no memory that the measurement
+   * needs; without this all of a connection go to one upload without end.
+   */
+  readonly each?: number
+  /** How many a window has in all; without this it lasts a time. */
+  readonly steps?: number
+  /** More headers, for chunks of these bytes. */
+  headers?(bytes: Buffer): Readonly<Record<string, string>>
+}
+
+/** PATCHes to one upload per connection at a time. A unit is a PATCH, or a MiB of large ones. */
+export function chunks({ connections, size: chunk, each, steps, headers }: Chunks): Load {
+  const units = chunk >= MIB ? chunk / MIB : 1
   return {
     connections,
     ...(steps !== undefined && { steps }),
-    begin: async (worker) => {
-      const append = await appender(worker, size, headers)
+    begin: async ({ client, index, ledger }) => {
+      const number = ++uploads
+      const bytes = bytesFor(number, chunk)
+      const more = headers?.(bytes)
+      const length = each === undefined ? 2 ** 40 : each * chunk
+      let path: string | undefined
+      let size = 0
       return async () => {
-        await append()
+        path ??= await client.create(length)
+        size = await client.patch(path, size, bytes, more)
+        const upload = { path, numbers: [number], chunk, size }
+        ledger.note(index, upload)
+        if (size === length) {
+          ledger.finish(upload)
+          ;[path, size] = [undefined, 0]
+        }
         return units
       }
     },
   }
 }
 
-type Headers = Readonly<Record<string, string>>
-
-async function appender(
-  { client, index, ledger }: Worker,
-  chunk: number,
-  headers: (bytes: Buffer) => Headers = () => ({}),
-): Promise<() => Promise<void>> {
-  const number = ++uploads
-  const bytes = bytesFor(number, chunk)
-  const more = headers(bytes)
-  const path = await client.create(2 ** 40)
-  let size = 0
-  return async () => {
-    size = await client.patch(path, size, bytes, more)
-    ledger.note(index, { path, numbers: [number], chunk, size })
-  }
+/** Whole uploads in one PATCH each. */
+export interface WholeUploads {
+  readonly connections: number
+  /** How large each is, in MiB. */
+  readonly mib: number
+  /** How many a window has in all. */
+  readonly steps: number
+  /** Whether files are removed after the warm-up, so that they take no memory that the measurement needs. */
+  readonly removed?: boolean
 }
 
-/** Whole uploads in one PATCH each, its body in parts of 1 MiB as fast as the server takes them. A unit is a MiB. */
-export function wholeUploads(connections: number, mib: number, steps: number): Load {
+/** Whole uploads, the body in parts of 1 MiB as fast as the server takes them. A unit is a MiB. */
+export function wholeUploads({ connections, mib, steps, removed = false }: WholeUploads): Load {
   return {
     connections,
     steps,
@@ -104,7 +125,9 @@ export function wholeUploads(connections: number, mib: number, steps: number): L
         const bytes = bytesFor(number, MIB)
         const path = await client.create(mib * MIB)
         const size = await client.patch(path, 0, { size: mib * MIB, parts: repeat(bytes, mib) })
-        ledger.note(index, { path, numbers: [number], chunk: MIB, size })
+        const upload = { path, numbers: [number], chunk: MIB, size }
+        ledger.note(index, upload)
+        if (removed) ledger.finish(upload)
         return mib
       }
     },

@@ -36,6 +36,9 @@ export interface Sample {
 /** Where a server works: in a folder of its own below `parent`, or in one that is there already. */
 export type Place = { readonly parent: string } | { readonly folder: string }
 
+/** With large bodies a server runs little of its code in a second, and takes longer until all of that is compiled. */
+const LARGE_WARM_UP = 3
+
 /** Puts a load on a server of its own and measures one window. */
 export function measureLoad(server: ServerSpec, load: Load, settings: Settings, place: Place): Promise<Sample> {
   return underLoad(server, load, settings, place, async (running, work) => {
@@ -61,7 +64,7 @@ export function underLoad<T>(
 ): Promise<T> {
   return at(place, async (folder) => {
     const running = await startServer(server, folder)
-    const ledger = new Ledger()
+    const ledger = new Ledger(folder)
     const clients: TusClient[] = []
     try {
       const steps: Step[] = []
@@ -70,12 +73,12 @@ export function underLoad<T>(
         clients.push(client)
         steps.push(await load.begin({ client, index, ledger }))
       }
-      const { windowMs } = settings
-      await warmUp(running, steps, settings)
+      const { windowMs, warmUpMs } = settings
+      await warmUp(running, steps, ledger, load.steps === undefined ? warmUpMs : warmUpMs * LARGE_WARM_UP)
       const result = await window(running, () =>
         run(steps, load.steps === undefined ? { ms: windowMs } : { steps: load.steps }),
       )
-      ledger.verify(folder)
+      ledger.verify()
       return result
     } finally {
       for (const client of clients) client.close()
@@ -114,11 +117,13 @@ export function median(values: readonly number[]): number {
 }
 
 /** Runs until the server has had the processor for a while: on a busy machine that takes longer. */
-async function warmUp(running: ServerProcess, steps: readonly Step[], { warmUpMs }: Settings): Promise<void> {
+async function warmUp(running: ServerProcess, steps: readonly Step[], ledger: Ledger, warmUpMs: number): Promise<void> {
   const begun = performance.now()
   const { cpuMs } = await running.usage()
-  do await run(steps, { ms: warmUpMs / 8 })
-  while ((await running.usage()).cpuMs - cpuMs < warmUpMs && performance.now() - begun < warmUpMs * 5)
+  do {
+    await run(steps, { ms: warmUpMs / 8 })
+    ledger.clear()
+  } while ((await running.usage()).cpuMs - cpuMs < warmUpMs && performance.now() - begun < warmUpMs * 5)
 }
 
 async function run(steps: readonly Step[], until: { ms: number } | { steps: number }): Promise<number> {

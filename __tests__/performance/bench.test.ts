@@ -65,28 +65,44 @@ describe('the check of what was stored', () => {
   beforeEach(() => {
     file = join(folder, 'abc')
     writeFileSync(file, Buffer.concat([bytesFor(1, KIB), bytesFor(2, KIB)]))
-    ledger = new Ledger()
+    ledger = new Ledger(folder)
     ledger.note(0, upload)
   })
 
   it('passes when every byte is right', () => {
-    expect(() => ledger.verify(folder)).not.toThrow()
+    expect(() => ledger.verify()).not.toThrow()
   })
 
   it('fails when a byte differs', () => {
     const bytes = readFileSync(file)
     bytes.writeUInt8(bytes.readUInt8(1500) ^ 1, 1500)
     writeFileSync(file, bytes)
-    expect(() => ledger.verify(folder)).toThrow(/differs from what was uploaded, after byte 1024/)
+    expect(() => ledger.verify()).toThrow(/differs from what was uploaded, after byte 1024/)
   })
 
   it('fails when the file is too long, too short, or not there', () => {
     appendFileSync(file, 'x')
-    expect(() => ledger.verify(folder)).toThrow(/has 2049 bytes instead of 2048/)
+    expect(() => ledger.verify()).toThrow(/has 2049 bytes instead of 2048/)
     truncateSync(file, 2047)
-    expect(() => ledger.verify(folder)).toThrow(/has 2047 bytes instead of 2048/)
+    expect(() => ledger.verify()).toThrow(/has 2047 bytes instead of 2048/)
     rmSync(file)
-    expect(() => ledger.verify(folder)).toThrow(/is not stored/)
+    expect(() => ledger.verify()).toThrow(/is not stored/)
+  })
+
+  it('removes what is finished, after a check, and nothing else', () => {
+    const other = { ...upload, path: '/files/def' }
+    writeFileSync(join(folder, 'def'), readFileSync(file))
+    ledger.note(1, other)
+    ledger.finish(other)
+    writeFileSync(join(folder, 'def'), Buffer.alloc(2 * KIB))
+    expect(() => ledger.clear()).toThrow(/def differs from what was uploaded/)
+    writeFileSync(join(folder, 'def'), readFileSync(file))
+    ledger.clear()
+    expect(readdirSync(folder)).toEqual(['abc'])
+    // What is gone is not looked for, what stays is.
+    expect(() => ledger.verify()).not.toThrow()
+    rmSync(file)
+    expect(() => ledger.verify()).toThrow(/abc is not stored/)
   })
 })
 

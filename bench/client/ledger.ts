@@ -1,6 +1,6 @@
 // What should lie in a server's folder after a load, and whether it does.
 
-import { closeSync, existsSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, openSync, readSync, unlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { bytesFor } from './bodies.js'
 
@@ -19,10 +19,16 @@ export interface StoredUpload {
   readonly size: number
 }
 
-/** Keeps a sample of the uploads: the first and the latest of each connection. */
+/** Keeps a sample of the uploads in a server's folder: the first and the latest of each connection. */
 export class Ledger {
+  readonly #folder: string
   readonly #first = new Map<number, StoredUpload>()
   readonly #latest = new Map<number, StoredUpload>()
+  readonly #finished = new Set<string>()
+
+  constructor(folder: string) {
+    this.#folder = folder
+  }
 
   /** Notes what a connection has just been told is stored. */
   note(worker: number, upload: StoredUpload): void {
@@ -31,14 +37,32 @@ export class Ledger {
     else this.#latest.set(worker, upload)
   }
 
-  /** @throws Error if a file of the sample is not what was uploaded, byte for byte */
-  verify(folder: string): void {
-    for (const upload of [...this.#first.values(), ...this.#latest.values()]) {
-      const name = basename(upload.path)
-      const file = PLACES.map((place) => join(folder, place, name)).find((path) => existsSync(path))
-      if (file === undefined) throw new Error(`${upload.path} is not stored`)
-      verifyFile(file, upload)
+  /** Notes that an upload is finished and may be removed. */
+  finish({ path }: StoredUpload): void {
+    this.#finished.add(path)
+  }
+
+  /** Verifies the sample, and removes the files of all finished uploads. @throws Error as {@link verify} does */
+  clear(): void {
+    this.verify()
+    for (const path of this.#finished) unlinkSync(this.#fileOf(path))
+    for (const sample of [this.#first, this.#latest]) {
+      for (const [worker, { path }] of sample) if (this.#finished.has(path)) sample.delete(worker)
     }
+    this.#finished.clear()
+  }
+
+  /** @throws Error if a file of the sample is not what was uploaded, byte for byte */
+  verify(): void {
+    for (const upload of [...this.#first.values(), ...this.#latest.values()]) {
+      verifyFile(this.#fileOf(upload.path), upload)
+    }
+  }
+
+  #fileOf(path: string): string {
+    const file = PLACES.map((place) => join(this.#folder, place, basename(path))).find((file) => existsSync(file))
+    if (file === undefined) throw new Error(`${path} is not stored`)
+    return file
   }
 }
 

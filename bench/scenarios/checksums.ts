@@ -25,7 +25,13 @@ export const checksums: Scenario = {
     // Differences, so they need more rounds than what is measured itself.
     const rounds = settings.rounds * 2 - 1
     const samples = await inTurns(subjects, { ...settings, rounds }, ({ server, algorithm }) => {
-      const load = chunks(4, CHUNK, steps, (bytes) => headersFor(algorithm, bytes))
+      const load = chunks({
+        connections: 4,
+        size: CHUNK,
+        each: 8,
+        steps,
+        headers: (bytes) => headersFor(algorithm, bytes),
+      })
       const options = server === HASHING && algorithm !== 'none' ? { algorithm } : {}
       return measureLoad({ ...server, options }, load, settings, { parent: settings.memoryFolder })
     })

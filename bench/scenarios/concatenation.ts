@@ -83,9 +83,9 @@ async function measure(server: Rival, settings: Settings): Promise<Values | unde
       const fileAt = performance.now()
       const { cpuMs } = await running.usage()
 
-      const ledger = new Ledger()
+      const ledger = new Ledger(folder)
       ledger.note(0, { path, numbers: [...paths.keys()], chunk: MIB, size })
-      ledger.verify(folder)
+      ledger.verify()
       return {
         perSecond: (PARTS * mib) / ((uploadedAt - begun) / 1000),
         cpuMs: (uploaded.cpuMs - idle.cpuMs) / (PARTS * mib),

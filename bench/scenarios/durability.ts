@@ -19,9 +19,12 @@ export const durability: Scenario = {
     if (diskFolder === undefined) return skip('there is no folder on a real file system; name one by BENCH_DISK')
     const workloads: readonly [string, Load][] = [
       ['1 KiB upload, 32 connections, /s', smallUploads],
-      ['64 KiB PATCH, 16 connections, /s', chunks(16, 64 * KIB)],
-      ['8 MiB PATCHes, 4 connections, MiB/s', chunks(4, 8 * MIB, 64 / shrink)],
-      ['64 MiB uploads, 4 connections, MiB/s', wholeUploads(4, 64, 16 / Math.min(shrink, 4))],
+      ['64 KiB PATCH, 16 connections, /s', chunks({ connections: 16, size: 64 * KIB })],
+      ['8 MiB PATCHes, 4 connections, MiB/s', chunks({ connections: 4, size: 8 * MIB, steps: 64 / shrink })],
+      [
+        '64 MiB uploads, 4 connections, MiB/s',
+        wholeUploads({ connections: 4, mib: 64, steps: 16 / Math.min(shrink, 4) }),
+      ],
     ]
     const rows: Row[] = []
     for (const [label, load] of workloads) {

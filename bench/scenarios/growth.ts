@@ -79,7 +79,7 @@ function workloads({ shrink }: Settings): readonly Workload[] {
     { label: '1 KiB upload', load: () => smallUploads },
     { label: 'POST', load: () => creations },
     { label: 'HEAD', load: offsetRequestsOf },
-    { label: '64 KiB PATCH', load: () => chunks(16, 64 * KIB) },
-    { label: '8 MiB PATCHes, MiB', load: () => chunks(4, 8 * MIB, 64 / shrink) },
+    { label: '64 KiB PATCH', load: () => chunks({ connections: 16, size: 64 * KIB, each: 256 }) },
+    { label: '8 MiB PATCHes, MiB', load: () => chunks({ connections: 4, size: 8 * MIB, each: 8, steps: 64 / shrink }) },
   ]
 }

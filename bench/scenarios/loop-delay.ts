@@ -18,7 +18,7 @@ export const loopDelay: Scenario = {
     const { diskFolder } = settings
     if (diskFolder === undefined) return skip('there is no folder on a real file system; name one by BENCH_DISK')
     const connections = Math.ceil(UPLOADS / settings.shrink)
-    const load = wholeUploads(connections, MIB_EACH, connections)
+    const load = wholeUploads({ connections, mib: MIB_EACH, steps: connections })
     const servers = chosen([OURS_EXPRESS, TUS_SERVER, UPLOADX, BARE_EXPRESS], settings)
     const samples = await inTurns(servers, settings, (server) =>
       underLoad(server, load, settings, { parent: diskFolder }, async (running, work) => {

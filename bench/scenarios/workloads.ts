@@ -19,24 +19,29 @@ export const WORKLOADS: readonly Scenario[] = [
     besides: [withoutSyncs(OURS_EXPRESS), withoutSyncs(OURS_NODE)],
   }),
   compare({ name: 'post', title: 'POST only, 32 connections', unit: 'request', load: () => creations }),
-  compare({ name: 'patch', title: '64 KiB PATCH, 16 connections', unit: 'request', load: () => chunks(16, 64 * KIB) }),
+  compare({
+    name: 'patch',
+    title: '64 KiB PATCH, 16 connections',
+    unit: 'request',
+    load: () => chunks({ connections: 16, size: 64 * KIB, each: 256 }),
+  }),
   compare({ name: 'head', title: 'HEAD, 32 connections', unit: 'request', load: () => offsetRequests }),
   compare({
     name: 'chunks',
     title: '8 MiB PATCHes, 4 connections',
     unit: 'MiB',
-    load: ({ shrink }) => chunks(4, 8 * MIB, 256 / shrink),
+    load: ({ shrink }) => chunks({ connections: 4, size: 8 * MIB, each: 8, steps: 256 / shrink }),
   }),
   compare({
     name: 'huge',
     title: '1 GiB in one PATCH',
     unit: 'MiB',
-    load: ({ shrink }) => wholeUploads(1, 1024 / shrink, 2),
+    load: ({ shrink }) => wholeUploads({ connections: 1, mib: 1024 / shrink, steps: 2, removed: true }),
   }),
   compare({
     name: 'parallel',
     title: '100 parallel uploads of 10 MiB, one PATCH each',
     unit: 'MiB',
-    load: ({ shrink }) => wholeUploads(100, 10, 200 / shrink),
+    load: ({ shrink }) => wholeUploads({ connections: 100, mib: 10, steps: 200 / shrink, removed: true }),
   }),
 ]
