@@ -60,7 +60,6 @@ describe('headers', () => {
   test.each([
     ['17 KiB in one', `X-Large: ${'a'.repeat(17 * 1024)}\r\n`, [431]],
     ['17 KiB in many', 'X-Small: a\r\n'.repeat(2500), [431]],
-    ['1,400 small ones', 'a:b\r\n'.repeat(1400), [201]],
     ['a name with a space', 'Upload Offset: 0\r\n', [400]],
     ['a space before the colon', 'Upload-Offset : 0\r\n', [400]],
     ['no colon', 'nothing\r\n', [400]],
@@ -71,6 +70,13 @@ describe('headers', () => {
     ['__proto__', '__proto__: a\r\nconstructor: b\r\n', [201]],
   ])('%s', async (_what, lines, statuses) => {
     expect(statusesOf(await tell(head('POST', '/files', HEADERS, `Content-Length: 0\r\n${lines}`)))).toEqual(statuses)
+  })
+
+  test('1,400 small ones', async () => {
+    const lines = `Content-Length: 0\r\n${'a:b\r\n'.repeat(1400)}`
+    const statuses = statusesOf(await tell(head('POST', '/files', HEADERS, lines)))
+    // Node either drops those past its `maxHeadersCount` or, lately, refuses all.
+    expect([[201], [431]]).toContainEqual(statuses)
   })
 
   test('a megabyte in one', async () => {
