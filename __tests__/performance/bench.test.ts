@@ -104,6 +104,17 @@ describe('the check of what was stored', () => {
     rmSync(file)
     expect(() => ledger.verify()).toThrow(/abc is not stored/)
   })
+
+  it('goes on with what was not finished when the rest was removed', () => {
+    ledger.finish(upload)
+    const half = { path: '/files/def', numbers: [1], chunk: KIB, size: KIB }
+    writeFileSync(join(folder, 'def'), bytesFor(1, KIB))
+    ledger.note(0, half)
+    ledger.clear()
+    appendFileSync(join(folder, 'def'), bytesFor(1, KIB))
+    ledger.note(0, { ...half, size: 2 * KIB })
+    expect(() => ledger.verify()).not.toThrow()
+  })
 })
 
 describe('the client', () => {

@@ -33,8 +33,9 @@ export class Ledger {
   /** Notes what a connection has just been told is stored. */
   note(worker: number, upload: StoredUpload): void {
     const first = this.#first.get(worker)
-    if (first === undefined || first.path === upload.path) this.#first.set(worker, upload)
-    else this.#latest.set(worker, upload)
+    const isFirst = first === undefined ? !this.#latest.has(worker) : first.path === upload.path
+    const sample = isFirst ? this.#first : this.#latest
+    sample.set(worker, upload)
   }
 
   /** Notes that an upload is finished and may be removed. */

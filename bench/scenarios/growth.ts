@@ -1,7 +1,7 @@
 // Whether a server stays as fast when a million uploads lie in its store.
 
 import { fillStore, keepStore } from '../fill-store.js'
-import { chunks, creations, offsetRequestsOf, smallUploads } from '../loads.js'
+import { chunks, creations, offsetRequestsOf, smallUploads, wholeUploads } from '../loads.js'
 import { inTurns, type Load, measureLoad, type Sample } from '../measure.js'
 import { OURS_EXPRESS, OURS_NODE, type Rival } from '../servers.js'
 import { type Settings, withFolder } from '../settings.js'
@@ -14,7 +14,7 @@ const UPLOADS = 1_000_000
 /** What HEAD needs: one in ten is unfinished, one for each connection. */
 const FEW_UPLOADS = 320
 
-/** Every small workload on an empty store and on a full one. */
+/** Every workload on an empty store and on a full one. */
 export const growth: Scenario = {
   name: 'growth',
   title: `${UPLOADS.toLocaleString('en')} uploads in the store, against an empty one`,
@@ -80,6 +80,13 @@ function workloads({ shrink }: Settings): readonly Workload[] {
     { label: 'POST', load: () => creations },
     { label: 'HEAD', load: offsetRequestsOf },
     { label: '64 KiB PATCH', load: () => chunks({ connections: 16, size: 64 * KIB, each: 256 }) },
-    { label: '8 MiB PATCHes, MiB', load: () => chunks({ connections: 4, size: 8 * MIB, each: 8, steps: 64 / shrink }) },
+    {
+      label: '8 MiB PATCHes, MiB',
+      load: () => chunks({ connections: 4, size: 8 * MIB, each: 8, steps: 128 / shrink }),
+    },
+    {
+      label: '1 GiB in one PATCH, MiB',
+      load: () => wholeUploads({ connections: 1, mib: 1024 / shrink, steps: 1, removed: true }),
+    },
   ]
 }
