@@ -43,8 +43,9 @@ export class Ledger {
     this.#finished.add(path)
   }
 
-  /** Verifies the sample, and removes the files of all finished uploads. @throws Error as {@link verify} does */
+  /** Verifies the sample and removes the files of finished uploads, if there are any. @throws Error as {@link verify} does */
   clear(): void {
+    if (this.#finished.size === 0) return
     this.verify()
     for (const path of this.#finished) unlinkSync(this.#fileOf(path))
     for (const sample of [this.#first, this.#latest]) {
