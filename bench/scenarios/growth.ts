@@ -82,7 +82,7 @@ function workloads({ shrink }: Settings): readonly Workload[] {
     { label: '64 KiB PATCH', load: () => chunks({ connections: 16, size: 64 * KIB, each: 256 }) },
     {
       label: '8 MiB PATCHes, MiB',
-      load: () => chunks({ connections: 4, size: 8 * MIB, each: 8, steps: 128 / shrink }),
+      load: () => chunks({ connections: 4, size: 8 * MIB, each: 8, steps: 256 / shrink }),
     },
     {
       label: '1 GiB in one PATCH, MiB',
