@@ -432,7 +432,9 @@ describe('tus-js-client', () => {
     it('is cut off if it was not', async () => {
       const site = await startSite({ requestTimeoutMs: 2_000, prepare: false })
 
-      await expect(send({}, { endpoint: site.endpoint, fileReader, fingerprint })).rejects.toThrow('408')
+      // Node closes the connection behind its answer, and what is on its way then may cost the client the answer.
+      const cutOff = /response code: 408|ECONNRESET|EPIPE/
+      await expect(send({}, { endpoint: site.endpoint, fileReader, fingerprint })).rejects.toThrow(cutOff)
     })
   })
 })
