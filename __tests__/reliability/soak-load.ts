@@ -152,8 +152,10 @@ export class SoakLoad {
   /** Checks and removes a finished upload of which no client knows, since the answer to it was lost. */
   async removeUnheard(id: string): Promise<void> {
     const url = `${this.#direct}/${id}`
-    const { headers } = await untilAnswered(() => ask('HEAD', url))
-    if (!this.#sent.has(String(headers['x-sha256']))) throw new Error(`nobody has sent what ${url} has`)
+    const { status, headers } = await untilAnswered(() => ask('HEAD', url))
+    if (!this.#sent.has(String(headers['x-sha256']))) {
+      throw new Error(`nobody has sent what ${url} has: ${status} ${JSON.stringify(headers)}`)
+    }
     this.unheard++
     await remove(url)
   }

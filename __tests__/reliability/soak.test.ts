@@ -112,8 +112,9 @@ function rounded(figures: Figures): Record<string, number> {
   return Object.fromEntries(Object.entries(figures).map(([name, value]) => [name, Math.round(value * 10) / 10]))
 }
 
+/** Of what is there to stay. Partial uploads that nobody has put together, since the client gave up, are left to expire. */
 function finishedIds(): string[] {
-  return query<{ id: string }>('SELECT id FROM uploads WHERE complete = 1').map(({ id }) => id)
+  return query<{ id: string }>('SELECT id FROM uploads WHERE complete = 1 AND expires_at IS NULL').map(({ id }) => id)
 }
 
 function countRows(): number {
