@@ -3,7 +3,7 @@ import { existsSync, readFileSync, rmSync, statfsSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { type DetailedError, Upload, type UploadOptions } from 'tus-js-client'
 import { bytes } from '../../src/testing/subject.js'
-import { canMount, growDisk, smallDisk } from '../storage/support/small-disk.js'
+import { growDisk, smallDisk } from '../storage/support/small-disk.js'
 import { waitUntil } from '../support/example.js'
 import { ask, createUpload, offsetOf, sendChunk } from '../support/requests.js'
 import { type ServerProcess, startServer } from '../support/server-process.js'
@@ -53,9 +53,7 @@ function fill(): void {
   }
 }
 
-const maybe = canMount ? describe : describe.skip
-
-maybe('a disk that fills up', () => {
+describe('a disk that fills up', () => {
   it('answers 507 with the offset that stands; other uploads go on, and this one when there is space', async () => {
     const endpoint = await start()
     const small = await createUpload(endpoint, 200 * KIB)
@@ -176,7 +174,7 @@ maybe('a disk that fills up', () => {
   })
 })
 
-maybe('minFreeBytes', () => {
+describe('minFreeBytes', () => {
   const create = (endpoint: string, headers: Record<string, string | number>): Promise<number> =>
     ask('POST', endpoint, { 'Content-Length': 0, ...headers }).then(({ status }) => status)
 
