@@ -71,8 +71,8 @@ export interface Chunks {
   readonly each?: number
   /** How many a window has in all; without this it lasts a time. */
   readonly steps?: number
-  /** More headers, for chunks of these bytes. */
-  headers?(bytes: Buffer): Readonly<Record<string, string>>
+  /** Begins a connection's chunks of these bytes; what it returns gives more headers for each. */
+  headers?(bytes: Buffer): () => Readonly<Record<string, string>>
 }
 
 /** PATCHes to one upload per connection at a time. A unit is a PATCH, or a MiB of large ones. */
@@ -90,7 +90,7 @@ export function chunks({ connections, size: chunk, each, steps, headers }: Chunk
       let size = 0
       return async () => {
         path ??= await client.create(length)
-        size = await client.patch(path, size, bytes, more)
+        size = await client.patch(path, size, bytes, more?.())
         const upload = { path, numbers: [number], chunk, size }
         ledger.note(index, upload)
         if (size === length) {

@@ -41,26 +41,38 @@ const LARGE_WARM_UP = 3
 
 /** Puts a load on a server of its own and measures one window. */
 export function measureLoad(server: ServerSpec, load: Load, settings: Settings, place: Place): Promise<Sample> {
-  return underLoad(server, load, settings, place, async (running, work) => {
-    const before = await running.usage()
-    const from = performance.now()
-    const units = await work()
-    const seconds = (performance.now() - from) / 1000
-    const { cpuMs } = await running.usage()
-    return { perSecond: units / seconds, cpuMsPerUnit: (cpuMs - before.cpuMs) / units }
-  })
+  return underLoad(server, load, settings, place, measureWindow)
+}
+
+/** Measures one window of a server that is under load. */
+export async function measureWindow({ running, work }: UnderLoad): Promise<Sample> {
+  const before = await running.usage()
+  const from = performance.now()
+  const units = await work()
+  const seconds = (performance.now() - from) / 1000
+  const { cpuMs } = await running.usage()
+  return { perSecond: units / seconds, cpuMsPerUnit: (cpuMs - before.cpuMs) / units }
+}
+
+/** A server that is warm, and the connections to it. */
+export interface UnderLoad {
+  readonly running: ServerProcess
+  /** Does the work of one window; settles with how much it was. */
+  work(): Promise<number>
+  /** Verifies and removes what is finished, before another window. */
+  clear(): void
 }
 
 /**
  * Starts a server, connects, warms up, and checks in the end what the server has stored.
- * @param window - observes the server while `work` does the work of one window; that settles with how much it was
+ * @param observe - observes the server while one window of work is done, or several
  */
 export function underLoad<T>(
   server: ServerSpec,
   load: Load,
   settings: Settings,
   place: Place,
-  window: (running: ServerProcess, work: () => Promise<number>) => Promise<T>,
+  observe: (subject: UnderLoad) => Promise<T>,
 ): Promise<T> {
   return at(place, async (folder) => {
     const running = await startServer(server, folder)
@@ -75,9 +87,11 @@ export function underLoad<T>(
       }
       const { windowMs, warmUpMs } = settings
       await warmUp(running, steps, ledger, load.steps === undefined ? warmUpMs : warmUpMs * LARGE_WARM_UP)
-      const result = await window(running, () =>
-        run(steps, load.steps === undefined ? { ms: windowMs } : { steps: load.steps }),
-      )
+      const result = await observe({
+        running,
+        work: () => run(steps, load.steps === undefined ? { ms: windowMs } : { steps: load.steps }),
+        clear: () => ledger.clear(),
+      })
       ledger.verify()
       return result
     } finally {

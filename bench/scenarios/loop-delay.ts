@@ -21,7 +21,7 @@ export const loopDelay: Scenario = {
     const load = wholeUploads({ connections, mib: MIB_EACH, steps: connections })
     const servers = chosen([OURS_EXPRESS, TUS_SERVER, UPLOADX, BARE_EXPRESS], settings)
     const samples = await inTurns(servers, settings, (server) =>
-      underLoad(server, load, settings, { parent: diskFolder }, async (running, work) => {
+      underLoad(server, load, settings, { parent: diskFolder }, async ({ running, work }) => {
         await running.watchLoop()
         const from = performance.now()
         const mib = await work()
