@@ -17,7 +17,7 @@ import type {
   Stage,
   Storage,
 } from './storage.js'
-import { finishRemoval, placeLate, removeBlobs, Vacuum } from './vacuum.js'
+import { finishRemoval, placeLate, unsharedBlobs, Vacuum } from './vacuum.js'
 
 /** For so long more the vacuum leaves a removal that takes long to whoever does it. */
 const REMOVAL_LEASE_MS = 60_000
@@ -104,6 +104,7 @@ export class CombinedStorage implements Storage {
     this.#claimed.delete(id)
     const upload = await this.#records.bury(id, fence, tombstone)
     if (upload === undefined) return false
+    const own = await unsharedBlobs(this.#records, upload)
     // A record that came back without its bytes would be worse than one that was never removed.
     if (durable) {
       await this.#records.sync()
@@ -111,7 +112,7 @@ export class CombinedStorage implements Storage {
       const isOver = (upload.holder?.leaseUntilMs ?? 0) <= this.#now()
       if (isOver && !(await this.#records.renew(id, fence, REMOVAL_LEASE_MS))) return true
     }
-    await finishRemoval(this.#records, this.#blobs, upload, durable)
+    await finishRemoval(this.#records, this.#blobs, upload, own, durable)
     return true
   }
 
@@ -173,9 +174,10 @@ export class CombinedStorage implements Storage {
     const now = await this.#records.get(id)
     if (now === undefined || !isFile(now)) return false
     await placeUpload(this.#blobs, now)
-    if (durable) await Promise.all([this.#blobs.syncPlaced(now.name), this.#records.sync()])
     // What the partial uploads left here when they were removed.
-    await removeBlobs(this.#records, this.#blobs, upload)
+    const left = await unsharedBlobs(this.#records, upload)
+    if (durable) await Promise.all([this.#blobs.syncPlaced(now.name), this.#records.sync()])
+    for (const blob of left) await this.#blobs.remove(blob)
     return true
   }
 

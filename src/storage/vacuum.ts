@@ -6,28 +6,37 @@ import { blobOwner, isFile, isReady, placeUpload } from './pieces.js'
 /** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
 const VACUUM_LEASE_MS = 2_000
 
-/** Removes what belongs to a record that was buried, and forgets it. */
+/**
+ * Removes what belongs to a record that was buried, and forgets it.
+ * @param own - what {@link unsharedBlobs} has said of it, before a sync if `durable`
+ */
 export async function finishRemoval(
   records: Records,
   blobs: Blobs,
   upload: StoredUpload,
+  own: readonly string[],
   durable: boolean,
 ): Promise<void> {
-  await removeBlobs(records, blobs, upload)
+  for (const blob of own) await blobs.remove(blob)
   // The record goes last: a file that came back after it would belong to nobody, and stay for ever.
   if (isFile(upload)) await blobs.removePlaced(upload.name, durable)
   await records.forget(upload)
 }
 
-/** Removes the blobs of an upload that is gone or has others now, but for those that another one names. */
-export async function removeBlobs(
+/**
+ * The blobs of an upload that is gone or has others now, but for those that another one names. To be asked before the sync
+ * that makes their removal safe: another one that stops naming a blob after it would name it again after a power loss.
+ * That one removes the blob itself.
+ */
+export async function unsharedBlobs(
   records: Records,
-  blobs: Blobs,
   { id, concat, pieces }: Pick<StoredUpload, 'id' | 'concat' | 'pieces'>,
-): Promise<void> {
+): Promise<readonly string[]> {
+  const unshared: string[] = []
   for (const { blob } of pieces) {
-    if (concat === undefined || !(await records.isShared(blob, id))) await blobs.remove(blob)
+    if (concat === undefined || !(await records.isShared(blob, id))) unshared.push(blob)
   }
+  return unshared
 }
 
 /**
@@ -98,13 +107,16 @@ export class Vacuum {
   async #finishRemovals(limit: number, note: Note): Promise<void> {
     const buried = await this.#records.buried(limit)
     if (buried.length === 0) return
+    const own = new Map<StoredUpload, readonly string[]>()
+    for (const upload of buried) own.set(upload, await unsharedBlobs(this.#records, upload))
     // A record that came back without its bytes would be worse than one that was never removed.
     await this.#records.sync()
-    for (const upload of buried) {
+    for (const [upload, unshared] of own) {
       try {
         // Somebody else may have done it meanwhile, and a new upload may have the name or the id.
         const left = await this.#records.buried(limit)
-        if (left.some((other) => isSame(upload, other))) await finishRemoval(this.#records, this.#blobs, upload, true)
+        if (!left.some((other) => isSame(upload, other))) continue
+        await finishRemoval(this.#records, this.#blobs, upload, unshared, true)
       } catch (error) {
         note(error)
       }
