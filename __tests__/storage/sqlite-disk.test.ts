@@ -6,7 +6,7 @@ import { bytes } from '../../src/testing/subject.js'
 import { waitUntil } from '../support/example.js'
 import { openStorage } from './support/open-storage.js'
 import { built, runNode } from './support/run-node.js'
-import { canMount, growDisk, smallDisk } from './support/small-disk.js'
+import { growDisk, onSmallDisk, smallDisk } from './support/small-disk.js'
 import { tempFolder } from './support/temp-folder.js'
 
 const MIB = 1024 * 1024
@@ -192,48 +192,49 @@ describe('SQLiteStorage: what the disk does', () => {
     })
   })
 
-  it('on a full disk a write that fails leaves nothing, and what was staged before can be committed', async () => {
-    if (!canMount) return
-    const { subject, directory, part } = openStorage(smallDisk(4 * MIB))
-    const { id } = await subject.create({ length: 16 * MIB })
-    const stage = await subject.open(id)
-    let failure: unknown
-    while (failure === undefined) {
-      failure = await stage.write(bytes(500_000, stage.position)).then(
-        () => undefined,
-        (error: unknown) => error,
-      )
-    }
-    expect(toTusError(failure).status).toBe(507)
-    expect(readFileSync(part(id)).length).toBe(stage.position)
-    expect(await stage.commit({ release: true })).toBe('ok')
-    await stage.close()
+  onSmallDisk(
+    'on a full disk a write that fails leaves nothing, and what was staged before can be committed',
+    async () => {
+      const { subject, directory, part } = openStorage(smallDisk(4 * MIB))
+      const { id } = await subject.create({ length: 16 * MIB })
+      const stage = await subject.open(id)
+      let failure: unknown
+      while (failure === undefined) {
+        failure = await stage.write(bytes(500_000, stage.position)).then(
+          () => undefined,
+          (error: unknown) => error,
+        )
+      }
+      expect(toTusError(failure).status).toBe(507)
+      expect(readFileSync(part(id)).length).toBe(stage.position)
+      expect(await stage.commit({ release: true })).toBe('ok')
+      await stage.close()
 
-    // No space for anything any more: uploads are claimed all the same, in the space that the log has.
-    const filler = join(directory, 'filler')
-    writeFileSync(filler, '')
-    expect(() => {
-      for (;;) writeFileSync(filler, Buffer.alloc(4096), { flag: 'a' })
-    }).toThrow('ENOSPC')
-    const claims = async (): Promise<void> => {
-      for (let round = 0; round < 2000; round++) await subject.release(id, (await subject.claim(id)).fence)
-    }
-    await claims()
-    expect((await subject.read(id)).length).toBe(stage.position)
-    // What needs more than that is an error; it is no record that nobody knows of.
-    const ids: string[] = []
-    const create = async (): Promise<void> => {
-      for (;;) ids.push((await subject.create({ metadata: 'm'.repeat(3000) })).id)
-    }
-    const refused = await create().catch((error: unknown) => error)
-    expect([toTusError(refused).status, String(refused)]).toEqual([507, expect.stringMatching(/full/)])
-    for (const one of ids) expect(await subject.storage.get(one)).toBeDefined()
-    rmSync(filler)
-    await expect(subject.create()).resolves.toBeDefined()
-  })
+      // No space for anything any more: uploads are claimed all the same, in the space that the log has.
+      const filler = join(directory, 'filler')
+      writeFileSync(filler, '')
+      expect(() => {
+        for (;;) writeFileSync(filler, Buffer.alloc(4096), { flag: 'a' })
+      }).toThrow('ENOSPC')
+      const claims = async (): Promise<void> => {
+        for (let round = 0; round < 2000; round++) await subject.release(id, (await subject.claim(id)).fence)
+      }
+      await claims()
+      expect((await subject.read(id)).length).toBe(stage.position)
+      // What needs more than that is an error; it is no record that nobody knows of.
+      const ids: string[] = []
+      const create = async (): Promise<void> => {
+        for (;;) ids.push((await subject.create({ metadata: 'm'.repeat(3000) })).id)
+      }
+      const refused = await create().catch((error: unknown) => error)
+      expect([toTusError(refused).status, String(refused)]).toEqual([507, expect.stringMatching(/full/)])
+      for (const one of ids) expect(await subject.storage.get(one)).toBeDefined()
+      rmSync(filler)
+      await expect(subject.create()).resolves.toBeDefined()
+    },
+  )
 
-  it('the space that is kept for a full disk is taken back once there is some', async () => {
-    if (!canMount) return
+  onSmallDisk('the space that is kept for a full disk is taken back once there is some', async () => {
     const { subject, directory } = openStorage(smallDisk(4 * MIB))
     const reserve = join(directory, '.resumable-upload/reserve')
     const size = statSync(reserve).size
@@ -253,8 +254,7 @@ describe('SQLiteStorage: what the disk does', () => {
     await waitUntil(() => existsSync(reserve) && statSync(reserve).size === size)
   })
 
-  it('a disk that fills up while pieces are joined is an error; what is committed stays', async () => {
-    if (!canMount) return
+  onSmallDisk('a disk that fills up while pieces are joined is an error; what is committed stays', async () => {
     const { subject, parts, finished } = openStorage(smallDisk(5 * MIB))
     const { id } = await subject.create({ length: 4 * MIB })
     await subject.append(id, bytes(2 * MIB, 1))

@@ -20,7 +20,7 @@ import type { SQLiteJournal } from '../../src/storage/sqlite/journal.js'
 import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
 import { bytes, Subject } from '../../src/testing/subject.js'
-import { canMount, smallDisk } from './support/small-disk.js'
+import { onSmallDisk, smallDisk } from './support/small-disk.js'
 import { tempFolder } from './support/temp-folder.js'
 
 const KIB = 1024
@@ -145,8 +145,7 @@ describe('after another start of the system', () => {
     expect(readFileSync(file).equals(SMALL)).toBe(true)
   })
 
-  it('a full disk keeps nobody from starting', async () => {
-    if (!canMount) return
+  onSmallDisk('a full disk keeps nobody from starting', async () => {
     directory = smallDisk(4 * MIB)
     const first = await start()
     const placed = await finished(first, bytes(20_000, 1))
@@ -221,8 +220,7 @@ it('a claim that was lost takes nothing out of it', async () => {
   expect(await entries()).toBe(1)
 })
 
-it('a file that can not be made anew is left as it is, and no half of one is in its way', async () => {
-  if (!canMount) return
+onSmallDisk('a file that can not be made anew is left as it is, and no half of one is in its way', async () => {
   directory = smallDisk(4 * MIB)
   const first = await start()
   const { id, file } = await finished(first, SMALL)

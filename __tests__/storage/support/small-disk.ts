@@ -13,6 +13,9 @@ export function smallDisk(bytes: number): string {
 /** Whether this process may mount one. */
 export const canMount = process.platform === 'linux' && process.getuid?.() === 0
 
+/** A test on a {@link smallDisk}: shown as skipped, not as passed, where nobody may mount one. */
+export const onSmallDisk: jest.It = canMount ? it : it.skip
+
 /** Gives a mounted file system room for so many bytes in all. */
 export function growDisk(folder: string, bytes: number): void {
   execFileSync('mount', ['-o', `remount,size=${bytes}`, folder])
