@@ -54,6 +54,16 @@ export async function measureWindow({ running, work }: UnderLoad): Promise<Sampl
   return { perSecond: units / seconds, cpuMsPerUnit: (cpuMs - before.cpuMs) / units }
 }
 
+/** Measures several windows, one after another; what is finished in one is removed before the next. */
+export async function measureWindows(subject: UnderLoad, windows: number): Promise<readonly Sample[]> {
+  const samples: Sample[] = []
+  for (let left = windows; left > 0; left--) {
+    samples.push(await measureWindow(subject))
+    if (left > 1) subject.clear()
+  }
+  return samples
+}
+
 /** A server that is warm, and the connections to it. */
 export interface UnderLoad {
   readonly running: ServerProcess

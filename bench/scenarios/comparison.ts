@@ -1,6 +1,6 @@
 // A workload side by side on all servers: throughput, cost, and ratios.
 
-import { inTurns, type Load, measureLoad, median, type Place, type Sample } from '../measure.js'
+import { inTurns, type Load, measureWindows, median, type Place, type Sample, underLoad } from '../measure.js'
 import { RIVALS, type Rival, TUS_SERVER } from '../servers.js'
 import type { Settings } from '../settings.js'
 import type { Outcome, Row, Scenario } from './scenario.js'
@@ -25,7 +25,11 @@ export function compare({ name, title, unit, load, besides = [] }: Comparison): 
       const servers = chosen([...RIVALS, ...besides], settings)
       const place: Place = { parent: settings.memoryFolder }
       const work = load(settings)
-      const samples = await inTurns(servers, settings, (server) => measureLoad(server, work, settings, place))
+      // Large bodies differ more, from one process to the next and from second to second.
+      const [rounds, windows] = work.steps === undefined ? [settings.rounds, 1] : [settings.rounds * 2 - 1, 3]
+      const samples = await inTurns(servers, { ...settings, rounds }, (server) =>
+        underLoad(server, work, settings, place, (subject) => measureWindows(subject, windows)),
+      )
       return outcomeOf(samples, unit)
     },
   }
@@ -45,9 +49,9 @@ export function medians(samples: readonly Sample[]): Sample {
   }
 }
 
-function outcomeOf(samples: ReadonlyMap<Rival, readonly Sample[]>, unit: string): Outcome {
+function outcomeOf(samples: ReadonlyMap<Rival, readonly (readonly Sample[])[]>, unit: string): Outcome {
   const results = new Map<string, Sample>()
-  for (const [server, taken] of samples) results.set(server.name, medians(taken))
+  for (const [server, taken] of samples) results.set(server.name, medians(taken.flat()))
   const tusServer = results.get(TUS_SERVER.name)
   const rows: Row[] = []
   for (const { name, bare } of samples.keys()) {
