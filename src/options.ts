@@ -129,8 +129,9 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly leaseMs?: number
   /**
-   * How many bodies are read at the same time. The others wait, with TCP's own backpressure.
-   * @default 4
+   * How many bodies are read at the same time. The others wait, with TCP's own backpressure. With more of them than
+   * processors the event loop waits for its turn among the threads that write.
+   * @default as many as there are processors, but at least 2 and at most 4
    */
   readonly maxActiveBodies?: number
   /**

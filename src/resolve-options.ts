@@ -1,5 +1,6 @@
 // Checks the options of a server, and fills in the defaults.
 
+import { availableParallelism } from 'node:os'
 import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from './checksum.js'
 import type { Hooks } from './hooks.js'
 import type {
@@ -44,7 +45,11 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     durability,
     claimWaitMs: natural('claimWaitMs', options.claimWaitMs ?? 15_000, 0),
     leaseMs: natural('leaseMs', options.leaseMs ?? 10_000, 1),
-    maxActiveBodies: natural('maxActiveBodies', options.maxActiveBodies ?? 4, 1),
+    maxActiveBodies: natural(
+      'maxActiveBodies',
+      options.maxActiveBodies ?? Math.min(Math.max(availableParallelism(), 2), 4),
+      1,
+    ),
     memoryBudget: natural('memoryBudget', options.memoryBudget ?? 64 * MIB, 0),
     segmentBytes: natural('segmentBytes', options.segmentBytes ?? 16 * MIB, 1),
     segmentMs: natural('segmentMs', options.segmentMs ?? 1000, 0),

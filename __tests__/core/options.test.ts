@@ -1,5 +1,6 @@
 // Options: what is no option is a TypeError at construction, and not a surprise in the middle of an upload.
 
+import os from 'node:os'
 import { MemoryStorage, type Storage, TusServer, type TusServerOptions, tusMiddleware } from '../../src/index.js'
 import { resolveOptions } from '../../src/resolve-options.js'
 import { quietLogger, startServer } from './support.js'
@@ -100,7 +101,7 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     durability: 'completed',
     claimWaitMs: 15_000,
     leaseMs: 10_000,
-    maxActiveBodies: 4,
+    maxActiveBodies: expect.any(Number),
     memoryBudget: 64 * 1024 * 1024,
     segmentBytes: 16 * 1024 * 1024,
     segmentMs: 1000,
@@ -111,6 +112,18 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     now: Date.now,
   })
   expect(given).toEqual({ storage })
+})
+
+test.each([
+  [1, 2],
+  [2, 2],
+  [3, 3],
+  [4, 4],
+  [64, 4],
+])('with %d processors %d bodies are read at the same time', (processors, bodies) => {
+  const spy = jest.spyOn(os, 'availableParallelism').mockReturnValue(processors)
+  expect(resolveOptions({ storage }).maxActiveBodies).toBe(bodies)
+  spy.mockRestore()
 })
 
 test.each([
