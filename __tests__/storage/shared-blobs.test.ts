@@ -85,9 +85,9 @@ async function sharing() {
         },
       }
     },
-    async remove(durable = true): Promise<void> {
+    async remove(): Promise<void> {
       const { fence } = await subject.claim('partial')
-      expect(await opened.remove('partial', fence, undefined, durable)).toBe(true)
+      expect(await opened.remove('partial', fence, undefined, true)).toBe(true)
     },
     async tidyUp(): Promise<void> {
       while ((await opened.vacuum(20)).more);
