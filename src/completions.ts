@@ -3,10 +3,10 @@
 
 import { assemble } from './assembly.js'
 import type { Core } from './core.js'
-import { TusError } from './errors.js'
+import { isTusError, TusError } from './errors.js'
 import { isUnneeded, tombstoneOf } from './handlers/missing.js'
 import { removeUpload } from './handlers/remove-upload.js'
-import { checkResult, type HookRequest, hookUpload, isRefusal } from './hooks.js'
+import { checkResult, type HookRequest, hookUpload } from './hooks.js'
 import type { CompletionOutcome, CompletionRequest } from './storage/storage.js'
 import { type CompletionResult, isPartial, type Upload } from './upload.js'
 import { within } from './within.js'
@@ -221,7 +221,7 @@ export class Completions {
   #reportInBackground(error: unknown): void {
     // A verdict is no trouble of the server's: the application has spoken.
     // After the end the storage is closed, and what is left is for the next process.
-    if (!isRefusal(error) && !this.#closed) this.#onError(error)
+    if (!isTusError(error) && !this.#closed) this.#onError(error)
   }
 
   #track(id: string, work: Promise<CompletionResult | undefined>): Promise<CompletionResult | undefined> {
@@ -282,7 +282,7 @@ export class Completions {
       await removeUpload(this.#core(), id, { request: undefined })
     } catch (error) {
       // Somebody thinks about its removal, and for long. The final upload, which is whole, need not wait for that.
-      if (!(error instanceof TusError && error.status === 423)) throw error
+      if (!(isTusError(error) && error.status === 423)) throw error
     }
   }
 
@@ -293,7 +293,7 @@ export class Completions {
     try {
       return checkResult(await hooks.onUploadComplete({ upload: hookUpload(upload), path, attempt, request }))
     } catch (error) {
-      throw isRefusal(error) ? new Rejection(error) : error
+      throw isTusError(error) ? new Rejection(error) : error
     }
   }
 

@@ -1,5 +1,8 @@
 // Every error of the protocol, in one table, and the one place that turns any error into an answer.
 
+import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { anything, type Checks, checkOptions, nearest, show } from './check-options.js'
+
 /**
  * The errors that a client can get, by code: the HTTP status and the sentence that is sent.
  *
@@ -61,17 +64,34 @@ export type TusErrorCode = keyof typeof ERRORS
 /** What a {@link TusError} may carry besides its code. */
 export interface TusErrorOptions {
   /** The sentence for the client. Defaults to the table's. */
-  readonly message?: string
-  /** The HTTP status of the answer. Defaults to the table's. */
+  readonly message?: string | undefined
+  /** The HTTP status of the answer: 300 to 599. Defaults to the table's. */
   readonly status?: number | undefined
   /** Headers of the answer besides those that every answer has. */
-  readonly headers?: Readonly<Record<string, string>>
+  readonly headers?: Readonly<Record<string, string>> | undefined
   /** What went wrong inside; logged, never sent. */
   readonly cause?: unknown
 }
 
-/** An error with an answer: thrown by handlers and storages, turned into a response in one place. */
+/**
+ * What makes an error a TusError, in whichever copy of this package its class lies: an application may have the ES
+ * module beside the CommonJS build, one copy in each of two bundles, or two versions.
+ */
+const BRAND = Symbol.for('resumable-upload.TusError')
+
+const CHECKS: Checks<TusErrorOptions> = {
+  message: (value) => (typeof value === 'string' ? undefined : 'a string'),
+  status: (value) => (isStatus(value) ? undefined : 'a status from 300 to 599'),
+  headers: (value) => (isHeaders(value) ? undefined : 'an object of header names and strings'),
+  cause: anything,
+}
+
+/** An error with an answer: thrown by handlers, hooks and storages, turned into a response in one place. */
 export class TusError extends Error {
+  static {
+    Object.defineProperty(TusError.prototype, BRAND, { value: true })
+  }
+
   override readonly name = 'TusError'
   /** Which error of the table it is. */
   readonly code: TusErrorCode
@@ -83,13 +103,42 @@ export class TusError extends Error {
   /**
    * @param code - an entry of {@link ERRORS}
    * @param options - what differs from the table
+   * @throws TypeError if there is no such code, or the answer could not be sent
    */
   constructor(code: TusErrorCode, options: TusErrorOptions = {}) {
+    if (!Object.hasOwn(ERRORS, code)) throw unknownCode(code)
+    checkOptions('TusError', options, CHECKS)
     super(options.message ?? ERRORS[code].message, options.cause === undefined ? undefined : { cause: options.cause })
     this.code = code
     this.status = options.status ?? ERRORS[code].status
     this.headers = options.headers ?? {}
   }
+}
+
+/**
+ * Whether an error is a {@link TusError}, and so a refusal with an answer: of this copy of the package or of another one,
+ * where `instanceof` says no. A `code` that happens to be one of {@link ERRORS} makes no TusError. A newer version's may
+ * have a `code` that is not in this version's table.
+ */
+export function isTusError(error: unknown): error is TusError {
+  if (typeof error !== 'object' || error === null) return false
+  try {
+    const { code, status, message, headers } = error as Partial<TusError>
+    if ((error as { readonly [BRAND]?: unknown })[BRAND] !== true) return false
+    return typeof code === 'string' && typeof message === 'string' && isStatus(status) && isHeaders(headers)
+  } catch {
+    // A getter of it throws.
+    return false
+  }
+}
+
+/**
+ * Makes a TusError of what another copy of the package, or a worker, says of one. A newer version may have a code that
+ * is unknown here: its answer is the same all the same.
+ */
+export function adoptTusError(error: Pick<TusError, 'code' | 'status' | 'message' | 'headers' | 'cause'>): TusError {
+  const { code, status, message, headers, cause } = error
+  return new TusError(Object.hasOwn(ERRORS, code) ? code : 'ERR_REJECTED', { status, message, headers, cause })
 }
 
 /** Codes by which file systems and SQLite (through either driver, or across a worker) say that there is no space. */
@@ -98,12 +147,39 @@ const SQLITE_FULL = 13
 
 /** Any error as a {@link TusError}: itself, a full disk as 507, everything else as a bare 500 with its cause. */
 export function toTusError(error: unknown): TusError {
-  if (error instanceof TusError) return error
-  const { code, errcode } = (typeof error === 'object' && error !== null ? error : {}) as Record<string, unknown>
-  // An error that crossed a worker or comes from a second copy of this package is no instance, but has our code.
-  if (typeof code === 'string' && Object.hasOwn(ERRORS, code)) {
-    return new TusError(code as TusErrorCode, { cause: error })
+  if (isTusError(error)) return Object.hasOwn(ERRORS, error.code) ? error : adoptTusError(error)
+  return new TusError(isDiskFull(error) ? 'ERR_DISK_FULL' : 'ERR_INTERNAL', { cause: error })
+}
+
+function isDiskFull(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false
+  try {
+    const { code, errcode } = error as Readonly<Record<string, unknown>>
+    return NO_SPACE.has(code) || errcode === SQLITE_FULL
+  } catch {
+    return false
   }
-  const full = NO_SPACE.has(code) || errcode === SQLITE_FULL
-  return new TusError(full ? 'ERR_DISK_FULL' : 'ERR_INTERNAL', { cause: error })
+}
+
+function isStatus(status: unknown): status is number {
+  return Number.isInteger(status) && (status as number) >= 300 && (status as number) <= 599
+}
+
+/** Whether Node will send them. */
+function isHeaders(headers: unknown): headers is Readonly<Record<string, string>> {
+  if (typeof headers !== 'object' || headers === null) return false
+  try {
+    return Object.entries(headers).every(([name, value]) => {
+      validateHeaderName(name)
+      validateHeaderValue(name, value)
+      return typeof value === 'string'
+    })
+  } catch {
+    return false
+  }
+}
+
+function unknownCode(code: unknown): TypeError {
+  const meant = typeof code === 'string' ? nearest(code, Object.keys(ERRORS)) : undefined
+  return new TypeError(`TusError: unknown code ${show(code)}${meant === undefined ? '' : `: did you mean ${meant}?`}`)
 }

@@ -1,7 +1,7 @@
 // The callbacks of an upload's life: what they get, and what they may change.
 
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { TusError } from './errors.js'
+import type { TusError } from './errors.js'
 import { parseUploadMetadata } from './headers/upload-metadata.js'
 import type { TusRequest } from './request.js'
 import type { CompletionResult, Upload } from './upload.js'
@@ -126,11 +126,6 @@ export function checkName(name: string): string {
     parts[0]?.toLowerCase() === '.resumable-upload'
   if (bad) throw new TypeError(`onUploadCreate: not a file name below the directory: ${JSON.stringify(name)}`)
   return name
-}
-
-/** Whether an error refuses, rather than being a mistake of the hook. */
-export function isRefusal(error: unknown): error is TusError {
-  return error instanceof TusError
 }
 
 /** Headers that clients go by, or that belong to the connection. */

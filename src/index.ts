@@ -5,7 +5,7 @@ export { type TusListenerOptions, tusListener } from './adapters/node.js'
 export { prepareServer } from './adapters/prepare-server.js'
 export type { ChecksumAlgorithm } from './checksum.js'
 export type { CorsOptions, OriginCheck } from './cors.js'
-export { ERRORS, TusError, type TusErrorCode, type TusErrorOptions } from './errors.js'
+export { ERRORS, isTusError, TusError, type TusErrorCode, type TusErrorOptions } from './errors.js'
 export { formatUploadMetadata, parseUploadMetadata } from './headers/upload-metadata.js'
 export type { CreateDecision, HookRequest, Hooks, HookUpload } from './hooks.js'
 export type {

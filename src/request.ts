@@ -1,5 +1,7 @@
 // What goes into the core and what comes out: requests and responses without a framework and without a socket.
 
+import { isUint8Array } from 'node:util/types'
+import { show } from './check-options.js'
 import { parseContentLength } from './headers/integer.js'
 
 /** Headers of a request, as `node:http` gives them. Names may be in any case. */
@@ -89,7 +91,26 @@ export function toRequest(
 ): TusRequest {
   const plain = headers as Readonly<Record<string, string | undefined>>
   const normal = options.plainHeaders ? plain : normalizeHeaders(headers)
-  return { method: methodOf(method, normal['x-http-method-override']), path, headers: normal, body, options }
+  return {
+    method: methodOf(method, normal['x-http-method-override']),
+    path,
+    headers: normal,
+    body: bodyOf(body),
+    options,
+  }
+}
+
+/**
+ * The body in the only forms that the core knows: bytes of another realm (that of a test runner, say) are seen through a
+ * Uint8Array of this one, and `null`, as `fetch` has it, is none.
+ * @throws TypeError if it is neither bytes nor chunks of them
+ */
+function bodyOf(body: RequestBody | null | undefined): RequestBody | undefined {
+  if (body === undefined || body === null) return undefined
+  if (body instanceof Uint8Array) return body
+  if (isUint8Array(body)) return new Uint8Array(body.buffer, body.byteOffset, body.byteLength)
+  if (typeof (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator] === 'function') return body
+  throw new TypeError(`handleRequest: body must be a Uint8Array or an async iterable of them, not ${show(body)}`)
 }
 
 /**

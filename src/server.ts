@@ -77,7 +77,8 @@ export class TusServer<Context = unknown> {
    * @param headers - as `node:http` gives them
    * @param body - bytes, or chunks as they arrive; nothing is read before all that can refuse it was checked
    * @param options - what the adapter knows besides
-   * @returns the answer; refusals are answers too. It never rejects.
+   * @returns the answer; refusals and failures are answers too
+   * @throws TypeError if `body` is neither bytes nor chunks of them; it rejects for nothing else
    */
   async handleRequest(
     method: string,
@@ -118,7 +119,10 @@ export class TusServer<Context = unknown> {
    */
   reportError(error: unknown, context?: ErrorContext): void {
     const { logger, onError } = this.#core.options
-    quietly(() => logger.error(error))
+    quietly(
+      () => logger.error(error),
+      () => logger.error('resumable-upload: an error was thrown that the logger can not print'),
+    )
     quietly(
       () => onError(error, context),
       (failure) => logger.error(failure),

@@ -1,7 +1,7 @@
 // Removes expired uploads and what kills have left behind, in the background or by hand.
 
 import type { Core } from './core.js'
-import { TusError } from './errors.js'
+import { isTusError } from './errors.js'
 import { isExpired, tombstoneOf } from './handlers/missing.js'
 import { removeUpload } from './handlers/remove-upload.js'
 import { within } from './within.js'
@@ -121,7 +121,7 @@ export class Sweeper {
       })
     } catch (error) {
       // One that somebody holds on to comes up again in the next round.
-      const passing = error instanceof StillAlive || (error instanceof TusError && error.status === 423)
+      const passing = error instanceof StillAlive || (isTusError(error) && error.status === 423)
       if (!passing) this.#report(error)
       return false
     }

@@ -1,7 +1,15 @@
 // The table of errors, and the one way from an error to an answer.
 
 import { toTusError } from '../../src/errors.js'
-import { ERRORS, MemoryStorage, TusError, type TusErrorCode, type TusServerOptions } from '../../src/index.js'
+import {
+  ERRORS,
+  isTusError,
+  MemoryStorage,
+  TusError,
+  type TusErrorCode,
+  type TusErrorOptions,
+  type TusServerOptions,
+} from '../../src/index.js'
 import { errorWithCode, overriding, Source, startServer } from './support.js'
 
 const CODES = Object.keys(ERRORS) as TusErrorCode[]
@@ -24,11 +32,10 @@ describe.each(CODES)('%s', (code) => {
     expect(new TusError(code, { message: 'Another sentence' }).message).toBe('Another sentence')
   })
 
-  test('is known by its code when it crosses a worker or comes from another copy of the package', () => {
+  test('is not meant by an error of a library that happens to have this code', () => {
     const foreign = errorWithCode(code, 'whatever it says')
-    const error = toTusError(foreign)
-    expect(error).toBeInstanceOf(TusError)
-    expect(error).toMatchObject({ code, message: ERRORS[code].message, cause: foreign })
+    expect(isTusError(foreign)).toBe(false)
+    expect(toTusError(foreign)).toMatchObject({ code: 'ERR_INTERNAL', status: 500, cause: foreign })
   })
 })
 
@@ -40,6 +47,27 @@ test.each([
   ['SQLITE_FULL of node:sqlite', Object.assign(errorWithCode('ERR_SQLITE_ERROR'), { errcode: 13 })],
 ] as const)('a full disk (%s) is 507', (_name, error) => {
   expect(toTusError(error)).toMatchObject({ code: 'ERR_DISK_FULL', status: 507, cause: error })
+})
+
+test.each([
+  ['a code that is none', 'ERR_NOTFOUND', {}, /unknown code 'ERR_NOTFOUND': did you mean ERR_NOT_FOUND\?/],
+  ['no code', undefined, {}, /unknown code undefined/],
+  ['an option that is none', 'ERR_GONE', { statusCode: 410 }, /unknown option statusCode: did you mean status\?/],
+  ['a status of success', 'ERR_GONE', { status: 200 }, /status must be a status from 300 to 599, not 200/],
+  ['a status that is none', 'ERR_GONE', { status: 700 }, /not 700/],
+  ['a status as a string', 'ERR_GONE', { status: '404' }, /not '404'/],
+  ['a message that is no string', 'ERR_GONE', { message: 5 }, /message must be a string, not 5/],
+  [
+    'a header that is a number',
+    'ERR_GONE',
+    { headers: { 'Retry-After': 5 } },
+    /headers must be .*, not { 'Retry-After': 5 }/,
+  ],
+  ['a header with a line break', 'ERR_GONE', { headers: { 'X-A': 'a\r\nX-B: b' } }, /headers must be/],
+  ['a header without a name', 'ERR_GONE', { headers: { '': 'a' } }, /headers must be/],
+] as const)('a TusError with %s is a TypeError where it is made', (_name, code, options, message) => {
+  expect(() => new TusError(code as TusErrorCode, options as unknown as TusErrorOptions)).toThrow(TypeError)
+  expect(() => new TusError(code as TusErrorCode, options as unknown as TusErrorOptions)).toThrow(message)
 })
 
 test.each([

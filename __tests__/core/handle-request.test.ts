@@ -1,5 +1,6 @@
 // handleRequest: what goes in, what comes out, and what is left behind where a creation fails.
 
+import { runInNewContext } from 'node:vm'
 import { MemoryStorage, type NewUpload, type RequestHeaders } from '../../src/index.js'
 import {
   CHUNK,
@@ -42,6 +43,31 @@ describe('headers', () => {
     const { tus } = startServer()
     const headers = Object.freeze({ ...VERSION, 'Upload-Length': '5' })
     expect((await tus.handleRequest('POST', '/files', headers)).status).toBe(201)
+  })
+})
+
+describe('the body', () => {
+  test.each([
+    ['bytes of another realm', (): unknown => runInNewContext('new Uint8Array([104, 101, 108, 108, 111])')],
+    ['null, as fetch has it', (): unknown => null],
+  ] as const)('may be %s', async (_name, make) => {
+    const { create, patch, offsetOf } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    const body = make() as Uint8Array | null
+    expect((await patch(path, 0, body as Uint8Array)).status).toBe(204)
+    expect(await offsetOf(path)).toBe(body?.length ?? 0)
+  })
+
+  test.each([
+    ['a string', 'hello'],
+    ['an object', {}],
+    ['a number', 5],
+    ['an ArrayBuffer', new ArrayBuffer(5)],
+  ])('is no %s, which the caller is told', async (_name, body) => {
+    const { create, patch, offsetOf } = startServer()
+    const path = await create({ 'Upload-Length': '5' })
+    await expect(patch(path, 0, body as unknown as Uint8Array)).rejects.toThrow(/handleRequest: body must be/)
+    expect(await offsetOf(path)).toBe(0)
   })
 })
 

@@ -130,8 +130,21 @@ describe('offload: errors', () => {
     expect(error).toMatchObject({ name: 'ServiceError', code: 'SlowDown', status: 503 })
   })
 
+  it('an error of a library whose name and code are ours is none of ours', async () => {
+    const error = await failureOf(storage.get('code'))
+    expect(error).toMatchObject({ message: 'no such row', code: 'ERR_NOT_FOUND' })
+    expect(toTusError(error)).toMatchObject({ status: 500, cause: error })
+  })
+
+  it('a TusError of a later version keeps its answer', async () => {
+    expect(toTusError(await failureOf(storage.get('later')))).toMatchObject({ code: 'ERR_REJECTED', status: 418 })
+  })
+
   it('what is thrown and is no error becomes one', async () => {
     expect(await failureOf(storage.get('string'))).toMatchObject({ message: 'just a string' })
+    expect(await failureOf(storage.get('symbol'))).toMatchObject({ message: 'Symbol(x)' })
+    expect(await failureOf(storage.get('bare'))).toMatchObject({ message: 'an unreadable object was thrown' })
+    expect(await failureOf(storage.get('getter'))).toMatchObject({ message: 'an unreadable object was thrown' })
   })
 
   it('what can not cross is an error, in both directions', async () => {

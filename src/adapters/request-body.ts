@@ -1,7 +1,8 @@
 // The body of a Node request as the core reads it: lazily, gathered by raw-body or streamed, with nothing lost on abort.
 
+import { isUint8Array } from 'node:util/types'
 import getRawBody from 'raw-body'
-import { TusError } from '../errors.js'
+import { isTusError, TusError } from '../errors.js'
 import { parseContentLength } from '../headers/integer.js'
 import type { AdapterBody, RequestBody } from '../request.js'
 import { releaseMemory } from './release-memory.js'
@@ -36,7 +37,7 @@ function hasBody({ headers, httpVersionMajor, stream }: AdapterRequest): boolean
 function consumedBody(req: AdapterRequest, length: number | undefined): RequestBody {
   const { body } = req
   const inflated = req.headers['content-encoding'] !== undefined
-  if (body instanceof Uint8Array && (length === undefined || length === body.length || inflated)) return body
+  if (isUint8Array(body) && (length === undefined || length === body.length || inflated)) return body
   return {
     [Symbol.asyncIterator]: () => ({ next: () => Promise.reject(new TusError('ERR_BODY_CONSUMED')) }),
   }
@@ -187,7 +188,7 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
     this.#req.off('end', this.#onEnd)
     this.#req.off('close', this.#onClose)
     if (this.#started && !this.#req.readableEnded) this.#req.pause()
-    if (!(error instanceof TusError)) this.#takeRest()
+    if (!isTusError(error)) this.#takeRest()
     const pull = this.#pull
     this.#pull = undefined
     if (pull !== undefined) this.next().then(pull.resolve, pull.reject)

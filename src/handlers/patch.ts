@@ -3,7 +3,7 @@
 import { type ChecksumCheck, checksumOf } from '../checksum.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
-import { TusError, toTusError } from '../errors.js'
+import { isTusError, TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
 import { isChunkType } from '../headers/media-type.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
@@ -117,9 +117,9 @@ function mismatch(): never {
 
 /** A refusal tells when the upload expires, too, like every answer to a PATCH. */
 function withExpiry(thrown: unknown, { expiresAtMs }: Upload): unknown {
-  if (!(thrown instanceof TusError) || thrown.code === 'ERR_GONE') return thrown
-  const { code, message, status, cause } = thrown
-  return new TusError(code, { message, status, cause, headers: { ...thrown.headers, ...expiryHeader(expiresAtMs) } })
+  if (!isTusError(thrown) || thrown.code === 'ERR_GONE') return thrown
+  const { code, message, status, cause, headers } = toTusError(thrown)
+  return new TusError(code, { message, status, cause, headers: { ...headers, ...expiryHeader(expiresAtMs) } })
 }
 
 /** The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it. */

@@ -3,7 +3,7 @@
 import type { ChecksumCheck } from '../checksum.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
-import { TusError, toTusError } from '../errors.js'
+import { isTusError, TusError, toTusError } from '../errors.js'
 import { parseContentLength } from '../headers/integer.js'
 import { hookRequest, hookUpload } from '../hooks.js'
 import type { RequestBody, TusRequest } from '../request.js'
@@ -115,7 +115,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     }
   } catch (error) {
     // After a failure of the storage, another one says nothing new.
-    if (received.ending !== 'failed' || error instanceof TusError) throw error
+    if (received.ending !== 'failed' || isTusError(error)) throw error
   }
   if (received.ending !== 'complete') throw withStored(failureOf(received), { offset: committed, expiresAtMs })
   const completed = complete && !upload.complete ? { ...upload, offset: to, length, expiresAtMs, complete } : undefined
@@ -147,7 +147,7 @@ class Verdict {
     try {
       await hooks.onChunkReceived({ request: hookRequest(this.#request), upload })
     } catch (error) {
-      if (error instanceof TusError) this.refusal = error
+      if (isTusError(error)) this.refusal = error
       throw error
     }
   }
@@ -189,7 +189,7 @@ function failureOf({ ending, cause }: Received): TusError {
   if (ending === 'stopped') return new TusError('ERR_STOPPED')
   if (ending === 'too-slow') return new TusError('ERR_TOO_SLOW')
   // An adapter says by a TusError that the body was not there to be read.
-  if (ending === 'interrupted' && !(cause instanceof TusError)) return new TusError('ERR_BODY_INTERRUPTED', { cause })
+  if (ending === 'interrupted' && !isTusError(cause)) return new TusError('ERR_BODY_INTERRUPTED', { cause })
   return toTusError(cause)
 }
 

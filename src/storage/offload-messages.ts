@@ -1,6 +1,6 @@
 // What crosses between a storage in a worker and the thread that uses it.
 
-import { ERRORS, TusError, type TusErrorCode } from '../errors.js'
+import { adoptTusError, isTusError, type TusError } from '../errors.js'
 import type { Segments, Stage, Storage } from './storage.js'
 
 /** Every member of a storage: what it is, and that none is forgotten. */
@@ -95,7 +95,8 @@ export interface WireError {
   readonly stack: string | undefined
   /** `code`, `errcode` and the like. */
   readonly details: Readonly<Record<string, string | number>>
-  readonly headers: Readonly<Record<string, string>> | undefined
+  /** What a {@link TusError} answers, of whichever copy of the package the worker's module has. */
+  readonly answer: Pick<TusError, 'code' | 'status' | 'headers'> | undefined
   readonly cause: WireError | undefined
 }
 
@@ -103,43 +104,47 @@ const DETAILS = ['code', 'errcode', 'errno', 'syscall', 'status'] as const
 const MAX_CAUSES = 5
 const KINDS: Readonly<Record<string, ErrorConstructor>> = { TypeError, RangeError, SyntaxError, ReferenceError }
 
-/** Packs whatever was thrown. */
+/** Packs whatever was thrown. Never throws itself, or the caller would wait for an answer for ever. */
 export function packError(thrown: unknown, depth = 0): WireError {
-  const error = thrown instanceof Error ? thrown : new Error(String(thrown))
+  try {
+    return pack(thrown, depth)
+  } catch {
+    // A getter of it throws, or it has no text.
+    return { ...EMPTY, message: `an unreadable ${typeof thrown} was thrown` }
+  }
+}
+
+const EMPTY = { name: 'Error', stack: undefined, details: {}, answer: undefined, cause: undefined } as const
+
+function pack(thrown: unknown, depth: number): WireError {
+  if (typeof thrown !== 'object' || thrown === null || typeof (thrown as Error).message !== 'string') {
+    return { ...EMPTY, message: String(thrown) }
+  }
+  const { name, message, stack, cause } = thrown as Error
   const details: Record<string, string | number> = {}
   for (const key of DETAILS) {
-    const value = (error as unknown as Record<string, unknown>)[key]
+    const value = (thrown as Readonly<Record<string, unknown>>)[key]
     if (typeof value === 'string' || typeof value === 'number') details[key] = value
   }
   return {
-    name: error.name,
-    message: error.message,
-    stack: error.stack,
+    name: typeof name === 'string' ? name : 'Error',
+    message,
+    stack: typeof stack === 'string' ? stack : undefined,
     details,
-    headers: error.name === 'TusError' ? { ...(error as TusError).headers } : undefined,
-    cause: error.cause === undefined || depth === MAX_CAUSES ? undefined : packError(error.cause, depth + 1),
+    answer: isTusError(thrown)
+      ? { code: thrown.code, status: thrown.status, headers: { ...thrown.headers } }
+      : undefined,
+    cause: cause === undefined || depth === MAX_CAUSES ? undefined : packError(cause, depth + 1),
   }
 }
 
 /** Makes the error again: a TusError where it was one. */
-export function unpackError({ name, message, stack, details, headers, cause }: WireError): Error {
+export function unpackError({ name, message, stack, details, answer, cause }: WireError): Error {
   const options = cause === undefined ? {} : { cause: unpackError(cause) }
-  const { code } = details
-  if (name === 'TusError' && typeof code === 'string' && Object.hasOwn(ERRORS, code)) {
-    return new TusError(code as TusErrorCode, {
-      message,
-      headers: headers ?? {},
-      status: numberOf(details.status),
-      ...options,
-    })
-  }
+  if (answer !== undefined) return adoptTusError({ ...answer, message, cause: options.cause })
   const error: Error = new (KINDS[name] ?? Error)(message, options)
   if (error.name !== name) Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true })
   // Where it happened, not where it arrived.
   if (stack !== undefined) error.stack = stack
   return Object.assign(error, details)
-}
-
-function numberOf(value: string | number | undefined): number | undefined {
-  return typeof value === 'number' ? value : undefined
 }

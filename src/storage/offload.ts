@@ -2,6 +2,7 @@
 
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
+import { show } from '../check-options.js'
 import { Link } from './offload-link.js'
 import type { PlainMethod } from './offload-messages.js'
 import type { Stage, Storage } from './storage.js'
@@ -112,11 +113,12 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
 }
 
 function urlOf(module: URL | string): string {
-  if (module instanceof URL) return module.href
-  if (/^(file|data):/.test(module)) return module
-  if (isAbsolute(module)) return pathToFileURL(module).href
+  // No instanceof: in another realm, such as that of a test runner, URL is another class.
+  const url = typeof module === 'object' ? module?.href : module
+  if (typeof url === 'string' && (typeof module === 'object' || /^(file|data):/.test(url))) return url
+  if (typeof url === 'string' && isAbsolute(url)) return pathToFileURL(url).href
   throw new TypeError(
-    `offload: ${JSON.stringify(module)} is neither a URL nor an absolute path; ` +
+    `offload: ${show(module)} is neither a URL nor an absolute path; ` +
       "pass new URL('./my-storage.js', import.meta.url), or in CommonJS require.resolve('./my-storage.js')",
   )
 }
