@@ -148,6 +148,72 @@ it('a worker that can not be started takes nothing back, and is tried again', as
   expect({ stdout, stderr }).toEqual({ stdout: 'created 2\n', stderr: '' })
 })
 
+/** Runs a storage whose checkpoint workers are handed to `onWorker(worker, number)`; `main` is its program. */
+function runWithWorkers({ onWorker, main }: { onWorker: string; main: string }) {
+  return runNode(`
+    const threads = require('node:worker_threads')
+    const { Worker } = threads
+    const workers = []
+    threads.Worker = class extends Worker {
+      constructor(...args) {
+        super(...args)
+        workers.push(this)
+        ;(${onWorker})(this, workers.length)
+      }
+    }
+    const { SQLiteStorage } = require(${JSON.stringify(built('storage/sqlite/sqlite-storage.js'))})
+    const storage = new SQLiteStorage({ directory: ${JSON.stringify(tempFolder())} })
+    let made = 0
+    async function create(count) {
+      for (const end = made + count; made < end; ) {
+        const id = 'id' + made++
+        if ((await storage.create({ id, name: id, createdAtMs: 0 })) !== 'created') throw new Error(id)
+      }
+    }
+    const timeout = setTimeout(() => { console.log('close() has not settled'); process.exit(1) }, 30_000)
+    ;(async () => {
+      ${main}
+      await storage.close()
+      clearTimeout(timeout)
+      console.log('closed after', workers.length)
+    })()`)
+}
+
+it('a worker that ends without an error is followed by another one, and close() settles', async () => {
+  const { stdout, stderr } = await runWithWorkers({
+    onWorker: '() => {}',
+    main: `
+      await create(1000)
+      await workers[0].terminate()
+      await create(1000)`,
+  })
+  expect({ stdout, stderr }).toEqual({ stdout: 'closed after 2\n', stderr: '' })
+})
+
+it('a worker that ends in the middle of a checkpoint keeps nobody waiting', async () => {
+  const { stdout, stderr } = await runWithWorkers({
+    onWorker: "(worker) => { worker.postMessage = (message) => message === 'checkpoint' && worker.terminate() }",
+    main: 'await create(1000)',
+  })
+  expect({ stdout, stderr }).toEqual({ stdout: 'closed after 1\n', stderr: '' })
+})
+
+it('workers that end again and again are given up, with one warning that says what it costs', async () => {
+  const { stdout, stderr } = await runWithWorkers({
+    onWorker: '(worker) => worker.terminate()',
+    main: `
+      for (let round = 0; round < 6; round++) {
+        const ended = new Promise((resolve) => workers.at(-1)?.threadId > 0 ? workers.at(-1).once('exit', resolve) : resolve())
+        await create(1000)
+        await ended
+        await new Promise((resolve) => setImmediate(resolve))
+      }`,
+  })
+  expect(stdout).toBe('closed after 3\n')
+  expect(stderr.match(/RESUMABLE_UPLOAD_NO_CHECKPOINT_WORKER/g)).toHaveLength(1)
+  expect(stderr).toMatch(/the main thread does them from now on/i)
+})
+
 it('who waits for a checkpoint behind another one keeps the process alive', async () => {
   const { stdout, code } = await runNode(`
     const { Checkpointer } = require(${JSON.stringify(built('storage/sqlite/checkpointer.js'))})

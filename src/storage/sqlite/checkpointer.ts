@@ -10,8 +10,8 @@ const WRITES_PER_CHECKPOINT = 1000
 /** A log that has grown to so many pages (32 MiB) is started over, for which writes have to wait a moment. */
 const MAX_LOG_PAGES = 8192
 
-/** After so many failures of the worker, one after the other, there is none any more. */
-const MOST_FAILURES = 3
+/** Give up on the worker after this many consecutive failures. */
+const MAX_FAILURES = 3
 
 /** What a checkpoint worker is started with. */
 export interface CheckpointWorkerData {
@@ -32,8 +32,11 @@ export interface CheckpointerOptions {
   readonly maxLogPages?: number
   /** Called after each checkpoint; `asked`: it was one by {@link Checkpointer.run}. */
   readonly onDone?: (outcome: CheckpointOutcome, asked: boolean) => void
-  /** Called once if no worker can be had: the owner must checkpoint by itself from then on. */
-  readonly onFailure: () => void
+  /**
+   * Called once when the worker has failed too often in a row: the owner must checkpoint by itself from then on.
+   * `cause` is the last failure.
+   */
+  readonly onFailure: (cause: unknown) => void
 }
 
 /** Counts writes, and has a worker (started with the first checkpoint) check the log in. */
@@ -96,9 +99,9 @@ export class Checkpointer {
       // Somebody's request waits for it.
       if (this.#asked.length > 0) this.#worker.ref()
       this.#worker.postMessage('checkpoint')
-    } catch {
+    } catch (error) {
       // No thread can be had at the moment.
-      this.#failed()
+      this.#failed(error)
     }
   }
 
@@ -115,15 +118,15 @@ export class Checkpointer {
   }
 
   /** The next checkpoint that is due has a worker of its own. */
-  #failed(): void {
+  #failed(cause: unknown): void {
     this.#worker = undefined
     this.#busy = false
     const waiting = [...this.#asked, ...this.#waiting]
     this.#asked = []
     this.#waiting = []
-    if (!this.#over && ++this.#failures >= MOST_FAILURES) {
+    if (!this.#over && ++this.#failures >= MAX_FAILURES) {
       this.#over = true
-      this.#options.onFailure()
+      this.#options.onFailure(cause)
     }
     for (const resolve of waiting) resolve()
   }
@@ -135,7 +138,12 @@ export class Checkpointer {
       execArgv: [],
     })
     worker.on('message', (outcome: CheckpointOutcome) => this.#ended(outcome))
-    worker.on('error', () => this.#failed())
+    // A worker may end without an error, too: something that runs in every thread (an agent, a preloaded module) ends it.
+    const onEnd = (cause: unknown): void => {
+      if (this.#worker === worker) this.#failed(cause)
+    }
+    worker.on('error', onEnd)
+    worker.on('exit', (code) => onEnd(new Error(`the worker ended with exit code ${code}`)))
     // At last: a listener for messages would take it back.
     worker.unref()
     return worker

@@ -37,7 +37,10 @@ export class WriteAheadLog {
         if (outcome === 'failed') this.#sync.doubt()
         else if (!asked) this.#reserve.restore()
       },
-      onFailure: () => database.exec('PRAGMA wal_autocheckpoint = 1000'),
+      onFailure: (cause) => {
+        database.exec('PRAGMA wal_autocheckpoint = 1000')
+        process.emitWarning(withoutWorker(cause), { code: 'RESUMABLE_UPLOAD_NO_CHECKPOINT_WORKER' })
+      },
     })
   }
 
@@ -73,4 +76,12 @@ export class WriteAheadLog {
     this.#database.close()
     await this.#checkpointer.close()
   }
+}
+
+function withoutWorker(cause: unknown): string {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return (
+    `SQLiteStorage: no worker thread for checkpoints (${reason}). ` +
+    'The main thread does them from now on, which holds up requests while the disk syncs.'
+  )
 }
