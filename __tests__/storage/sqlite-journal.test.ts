@@ -195,6 +195,55 @@ it('while the system runs on, a file that was moved away stays away', async () =
   expect(existsSync(file)).toBe(false)
 })
 
+describe('bytes of a small upload that was removed', () => {
+  /** The files of the storage in which some bytes are. */
+  const filesWith = (content: Buffer): readonly string[] =>
+    readdirSync(directory, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+      .filter((file) => readFileSync(file).includes(content))
+
+  async function remove(subject: Subject, id: string, status?: number): Promise<void> {
+    const { fence } = await subject.claim(id)
+    const tombstone = status === undefined ? undefined : { status, untilMs: Date.now() + 60_000 }
+    expect(await open?.remove(id, fence, tombstone, true)).toBe(true)
+  }
+
+  it.each([undefined, 410, 422])('are no row of the database any more (tombstone %s)', async (status) => {
+    const subject = await start()
+    const { id } = await finished(subject, SMALL)
+    const other = await finished(subject, bytes(3000, 2))
+    await remove(subject, id, status)
+    expect(await entries()).toBe(1)
+    await remove(subject, other.id)
+    expect(await entries()).toBe(0)
+  })
+
+  it.each([3000, 30 * KIB])('are in no page of the database any more (%s bytes)', async (size) => {
+    const content = bytes(size, 3)
+    const subject = await start()
+    const { id } = await finished(subject, content)
+    await finished(subject, bytes(3000, 4))
+    // The first end of the storage moves them from the log into the database, the second one what overwrites them.
+    const again = await start()
+    expect(filesWith(content.subarray(0, 2000))).toHaveLength(2)
+    await remove(again, id)
+    await start()
+    expect(filesWith(content.subarray(0, 2000))).toEqual([])
+  })
+
+  it('are in no page either if the upload was removed after its copy was dropped', async () => {
+    const subject = await start()
+    const { id } = await finished(subject, SMALL)
+    const records = recordsOf('one')
+    await records.journal.drop(await records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10))
+    await records.close()
+    await remove(subject, id)
+    await start()
+    expect(filesWith(SMALL.subarray(0, 2000))).toEqual([])
+  })
+})
+
 it('what is larger, partial, or awaited by the application has a sync of its own', async () => {
   const first = await start()
   await finished(first, bytes(33 * KIB))

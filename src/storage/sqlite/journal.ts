@@ -157,7 +157,7 @@ export class SQLiteJournal implements Journal {
     })
   }
 
-  /** Forgets an upload that is unfinished again. */
+  /** Forgets an upload that was removed, or is unfinished again; to be called in the transaction that does it. */
   forget(id: string): void {
     this.#statements.write('forget', id)
   }

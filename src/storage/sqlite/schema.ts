@@ -82,6 +82,8 @@ export function prepareDatabase(database: Database): void {
   database.exec('PRAGMA synchronous = NORMAL')
   // On macOS, as libuv syncs: down to the disk itself. Elsewhere every sync is that.
   database.exec('PRAGMA checkpoint_fullfsync = 1')
+  // What is deleted is overwritten with zeros: the bytes of small uploads, metadata, attributes.
+  database.exec('PRAGMA secure_delete = ON')
   // A checkpoint syncs the whole database, so it is left to a worker.
   database.exec('PRAGMA wal_autocheckpoint = 0')
   // 16 MiB: all but the leaves of a million uploads, so that each is one page away. Used only as far as there are so many.

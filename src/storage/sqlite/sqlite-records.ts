@@ -256,9 +256,12 @@ export class SQLiteRecords implements Records {
     return this.#statements.write('lease', name, owner, now + ttlMs, now)
   }
 
-  forget({ id, concat }: StoredUpload): void {
+  forget({ id, concat, complete, offset }: StoredUpload): void {
     if (concat?.partials !== undefined) this.#concatenations.forget(id)
-    this.#statements.write('forget', id)
+    // A removal is answered after this: no copy of the bytes must be left.
+    const mayBeJournaled = complete && offset <= this.journal.maxBytes
+    if (!mayBeJournaled) this.#statements.write('forget', id)
+    else this.#writes.transaction(() => this.#statements.write('forget', id) && this.journal.forget(id))
   }
 
   buried(limit: number): readonly StoredUpload[] {
