@@ -17,6 +17,7 @@ export const ERRORS = {
   ERR_UNPROCESSABLE: { status: 422, message: 'The upload is not accepted' },
   ERR_TOO_MANY_REQUESTS: { status: 429, message: 'Too many requests' },
   ERR_NOT_FOUND: { status: 404, message: 'No such upload' },
+  ERR_FILE_MISSING: { status: 404, message: 'The file of this upload is not there any more' },
   ERR_GONE: { status: 410, message: 'The upload is gone' },
   ERR_INVALID_LENGTH: { status: 400, message: 'Upload-Length must be a non-negative integer of at most 2^53-1' },
   ERR_LENGTH_REQUIRED: { status: 400, message: 'Either Upload-Length or Upload-Defer-Length: 1 is required' },

@@ -154,7 +154,10 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    * @default console
    */
   readonly logger?: Logger
-  /** Called with every error that a client got a bare 5xx for, and what went wrong in the background. */
+  /**
+   * Called with every error that a client got a bare 5xx for, with what kept a finished file from being sent, and with what
+   * went wrong in the background.
+   */
   readonly onError?: (error: unknown, context: ErrorContext | undefined) => void
   /**
    * The clock, in milliseconds since the epoch; for tests.

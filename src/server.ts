@@ -224,7 +224,7 @@ export class TusServer<Context = unknown> {
     const { headers, code } = error
     const internal = error.status >= 500 && !DELIBERATE.has(code)
     const cause = error.cause ?? error
-    if (internal) this.reportError(cause, { method, path, context: options.context })
+    if (internal || code === 'ERR_FILE_MISSING') this.reportError(cause, { method, path, context: options.context })
     // Clients take any other failure of HEAD for the end of the upload and start a new one.
     if (method === 'HEAD' && error.status >= 500) {
       return { status: 423, headers: { 'Retry-After': '1', ...headers }, body: undefined }

@@ -26,7 +26,10 @@ export interface CompletionResult {
   readonly status?: number | undefined
   /** Headers of the finishing answer, besides those of the protocol. */
   readonly headers?: Readonly<Record<string, string>> | undefined
-  /** The body of the finishing answer. */
+  /**
+   * The body of the finishing answer; sent as UTF-8, so that a charset in `headers` should say nothing else. Its type is
+   * `text/plain; charset=utf-8` unless `headers` say another.
+   */
   readonly body?: string | undefined
 }
 

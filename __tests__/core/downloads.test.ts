@@ -1,10 +1,15 @@
 // GET: downloads of finished uploads.
-import { MIB, startServer } from './support.js'
+import { MemoryStorage, type TusServerOptions } from '../../src/index.js'
+import { errorWithCode, MIB, overriding, startServer } from './support.js'
 
 const BODY = 'The quick brown fox jumps over the lazy dog'
 
-async function withUpload(metadata: Record<string, string> = {}, body: string | Buffer = BODY) {
-  const server = startServer({ downloads: true })
+async function withUpload(
+  metadata: Record<string, string> = {},
+  body: string | Buffer = BODY,
+  options: Partial<TusServerOptions> = {},
+) {
+  const server = startServer({ downloads: true, ...options })
   const header = Object.entries(metadata)
     .map(([key, value]) => `${key} ${Buffer.from(value).toString('base64')}`)
     .join(',')
@@ -85,8 +90,8 @@ describe('ranges', () => {
     const answer = await get({ Range: 'bytes=0-2,40-42' })
     const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(answer.headers['Content-Type'] as string)?.[1]
     expect(answer.text).toBe(
-      `--${boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 0-2/43\r\n\r\nThe\r\n` +
-        `--${boundary}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Range: bytes 40-42/43\r\n\r\ndog\r\n` +
+      `--${boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 0-2/43\r\n\r\nThe\r\n` +
+        `--${boundary}\r\nContent-Type: text/plain\r\nContent-Range: bytes 40-42/43\r\n\r\ndog\r\n` +
         `--${boundary}--\r\n`,
     )
     expect(answer).toMatchObject({ status: 206, headers: { 'Content-Length': String(answer.text.length) } })
@@ -156,6 +161,7 @@ describe('Content-Disposition', () => {
     [{ filename: 'a.svg', filetype: 'image/svg+xml' }, /^attachment/],
     [{ filename: 'a.html', filetype: 'text/html' }, /^attachment/],
     [{ filename: 'a', filetype: 'text/html;x' }, /^attachment/],
+    [{ filename: 'a.js', filetype: 'text/javascript' }, 'attachment; filename=a.js'],
   ])('%j', async (metadata, expected) => {
     const { get } = await withUpload(metadata as Record<string, string>)
     const { headers } = await get()
@@ -178,15 +184,156 @@ it('holds no claim: an upload can be removed while it is sent, and the reader go
   expect((await handle('DELETE', path)).status).toBe(204)
 })
 
-it('fails rather than ending early where the upload is removed before its bytes are read', async () => {
-  for (const headers of [{}, { Range: 'bytes=3-7' }, { Range: 'bytes=0-1,5-6' }]) {
-    const { tus, path, handle } = await withUpload()
+describe('Content-Type', () => {
+  const BYTES = 'application/octet-stream'
+
+  it.each([
+    ['text/plain', 'text/plain'],
+    ['text/plain; charset=iso-8859-1', 'text/plain; charset=iso-8859-1'],
+    ['TEXT/Plain;Charset=UTF-8', 'text/plain; Charset=UTF-8'],
+    ['video/mp4; codecs="avc1.42E01E, mp4a.40.2"', 'video/mp4; codecs="avc1.42E01E, mp4a.40.2"'],
+    ['video/mp4 ; a="\\"x\\\\" ; b=c', 'video/mp4; a="\\"x\\\\"; b=c'],
+    ['image/png;', 'image/png'],
+    // As browsers say of what they record: no parameter by the grammar.
+    ['video/webm;codecs=vp8,opus', 'video/webm'],
+    ['audio/ogg; codecs="opus', 'audio/ogg'],
+    ['image/png; a = b', 'image/png'],
+    ['image/png; a="\u00e9"', 'image/png'],
+    ['image/png; a="x\r\nX-Evil: 1"', 'image/png'],
+    ['text/plain\r\nX-Evil: 1', BYTES],
+    ['image/png foo', BYTES],
+    ['image', BYTES],
+    ['/', BYTES],
+    [`image/png; a=${'x'.repeat(300)}`, BYTES],
+  ])('a declared %j is sent as %s', async (filetype, sent) => {
+    const { get } = await withUpload({ filetype })
+    expect((await get()).headers['Content-Type']).toBe(sent)
+  })
+
+  it('takes no longer for one that is made to take long', async () => {
+    const { get } = await withUpload({ filetype: `a/${'b'.repeat(2000)};${' ;'.repeat(1000)}"` })
+    expect((await get()).headers['Content-Type']).toBe(BYTES)
+  })
+
+  it.each([
+    'text/javascript',
+    'application/javascript',
+    'application/ecmascript',
+    'text/css',
+    'application/wasm',
+    'application/json',
+    'application/manifest+json',
+    'text/html',
+    'text/xml',
+    'application/xhtml+xml',
+    'image/svg+xml',
+  ])('%s is bytes to be saved, so that no page can use it as what it says it is', async (filetype) => {
+    const { get } = await withUpload({ filename: 'a.x', filetype })
+    expect((await get()).headers).toMatchObject({
+      'Content-Type': BYTES,
+      'Content-Disposition': 'attachment; filename=a.x',
+      'X-Content-Type-Options': 'nosniff',
+    })
+  })
+})
+
+it.each([
+  [false, 'same-origin'],
+  [{ origin: 'https://app.example' }, 'same-site'],
+  [{ origin: ['https://app.example', 'https://other.example'] }, 'same-site'],
+  [{ origin: () => true }, 'same-site'],
+  [{ origin: '*' }, 'cross-origin'],
+  [{}, 'cross-origin'],
+] as const)('with cors %j files may be embedded by: %s', async (cors, policy) => {
+  const { get } = await withUpload({ filetype: 'image/png' }, BODY, { cors })
+  expect((await get()).headers).toMatchObject({ 'Cross-Origin-Resource-Policy': policy })
+})
+
+describe('a file that can not be read', () => {
+  /** A finished upload whose storage reads by other means. */
+  async function startReading(read: (upload: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>) {
+    const inner = new MemoryStorage()
+    const closed: string[] = []
+    const storage = overriding(inner, {
+      async *read(...range) {
+        try {
+          yield* read(inner.read(...range))
+        } finally {
+          closed.push('closed')
+        }
+      },
+    })
+    const server = startServer({ downloads: true, storage })
+    const path = await server.create({ 'Upload-Length': '10' })
+    await server.patch(path, 0, Buffer.from('helloworld'))
+    return { ...server, path, inner, closed }
+  }
+
+  const REQUESTS = [{}, { Range: 'bytes=3-7' }, { Range: 'bytes=0-1,5-6' }]
+
+  it.each(REQUESTS)('is answered by 500 before anything of it is sent, and logged: %j', async (headers) => {
+    const error = errorWithCode('EIO', '/srv/uploads/abc can\u2019t be read: EIO')
+    // biome-ignore lint/correctness/useYield: it fails at once
+    const { tus, path, logger } = await startReading(async function* () {
+      throw error
+    })
+    const answer = await tus.handleRequest('GET', path, headers)
+    expect(answer).toMatchObject({ status: 500, body: Buffer.from('Internal server error\n') })
+    expect(logger.errors).toEqual([error])
+  })
+
+  it('is answered by 404 if it is gone, and logged', async () => {
+    const error = errorWithCode('ERR_BYTES_GONE', '/srv/uploads/abc is not there')
+    // biome-ignore lint/correctness/useYield: it fails at once
+    const { tus, path, logger } = await startReading(async function* () {
+      throw error
+    })
+    const answer = await tus.handleRequest('GET', path, {})
+    expect(answer.status).toBe(404)
+    expect(String(answer.body)).toBe('The file of this upload is not there any more\n')
+    expect(logger.errors).toEqual([error])
+  })
+
+  it('is answered by 404 without a word if the upload was removed at that moment', async () => {
+    // biome-ignore lint/correctness/useYield: it fails at once
+    const { tus, path, logger, handle } = await startReading(async function* () {
+      expect((await handle('DELETE', path)).status).toBe(204)
+      throw errorWithCode('ERR_BYTES_GONE')
+    })
+    expect((await tus.handleRequest('GET', path, {})).status).toBe(404)
+    expect(logger.errors).toEqual([])
+  })
+
+  it.each(REQUESTS)('to its end breaks off, and is logged: %j', async (headers) => {
+    const { tus, path, logger } = await startReading(async function* (chunks) {
+      for await (const chunk of chunks) yield chunk.subarray(0, 1)
+    })
     const { status, body } = await tus.handleRequest('GET', path, headers)
     expect(status).toBeLessThan(300)
-    expect((await handle('DELETE', path)).status).toBe(204)
     const read = async (): Promise<void> => {
       for await (const chunk of body as AsyncIterable<Uint8Array>) void chunk
     }
-    await expect(read()).rejects.toThrow(/removed/)
-  }
+    await expect(read()).rejects.toThrow(/bytes are missing/)
+    expect(logger.errors).toEqual([expect.objectContaining({ message: expect.stringContaining('bytes are missing') })])
+  })
+
+  it('frees what it was read by, whenever the reader goes away, and logs nothing', async () => {
+    const { tus, path, logger, closed } = await startReading((chunks) => chunks)
+    for (const chunks of [0, 1]) {
+      const { body } = await tus.handleRequest('GET', path, {})
+      const reader = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]()
+      for (let index = 0; index < chunks; index++) await reader.next()
+      await reader.return?.()
+      expect(closed.splice(0)).toEqual(['closed'])
+    }
+    expect(logger.errors).toEqual([])
+  })
+
+  it('is not opened for a 304 or a 416', async () => {
+    const { tus, path, closed } = await startReading((chunks) => chunks)
+    const { ETag } = (await tus.handleRequest('GET', path, { Range: 'bytes=99-' })).headers
+    expect(ETag).toBeUndefined()
+    await tus.handleRequest('GET', path, { 'If-None-Match': '*' })
+    expect(closed).toEqual([])
+  })
 })

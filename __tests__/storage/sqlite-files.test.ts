@@ -109,7 +109,7 @@ describe('SQLiteStorage: files', () => {
       await expect(stage.write(bytes(10))).rejects.toMatchObject({ code: 'ERR_BYTES_MISSING' })
       await stage.close()
       await expect(subject.read(id)).rejects.toMatchObject({
-        code: missing === 'some' ? 'ERR_BYTES_MISSING' : 'ENOENT',
+        code: missing === 'some' ? 'ERR_BYTES_MISSING' : 'ERR_BYTES_GONE',
       })
       expect((await subject.get(id)).offset).toBe(10)
     }

@@ -330,7 +330,7 @@ describe('beside a completion that waits for the disk', () => {
       return found
     })
     await other.subject.assertBytes(id, FIRST, REST)
-    expect(read.mock.calls.map(([from]) => from)).toEqual([{ blob: id }, { name: 'a' }])
+    expect(read.mock.calls.map(([from]) => from)).toEqual([{ blob: id }, { name: 'a', size: 50_000 }])
     gate.resolve()
     await commit
     await stage.close()

@@ -17,32 +17,54 @@ interface ExpressResponse extends ServerResponse {
 
 /** Writes an answer. Settles when it is handed over; never rejects because the client is gone. */
 export async function sendResponse(req: AdapterRequest, res: ServerResponse, response: TusResponse): Promise<void> {
-  if (response.destroy) {
-    req.socket.destroy()
-    return
-  }
-  if (res.destroyed || res.headersSent || req.socket.destroyed) return
-  if (isStillComing(req)) closeAfterAnswer(req, res)
   const { status, body } = response
-  const headers = withVaryOf(res, response.headers)
-  if (isExpress(res)) res.status(status).set(headers)
-  else return sendByNode(req, res, { ...response, headers })
+  if (response.destroy) req.socket.destroy()
+  if (response.destroy || res.destroyed || res.headersSent || req.socket.destroyed) return drop(body)
+  if (isStillComing(req)) closeAfterAnswer(req, res)
+  const headers = withBegun(res, response.headers)
+  if (!isExpress(res)) return sendByNode(req, res, { ...response, headers })
+  res.status(status).set(headers)
+  if (res.hasHeader('Content-Type')) keepType(res, headers)
   // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload; a GET, too, which may
   // be a HEAD by X-HTTP-Method-Override.
-  if (req.method === 'HEAD' || (req.method === 'GET' && body === undefined)) res.end()
-  // Without an argument where there is no body: an empty one would get an ETag and a content type.
+  if (req.method === 'HEAD' || (req.method === 'GET' && body === undefined)) {
+    drop(body)
+    res.end()
+  }
+  // Without an argument where there is no body: an empty one would get a content type.
   else if (body === undefined) res.send()
-  else if (body instanceof Uint8Array) res.send(Buffer.from(body.buffer, body.byteOffset, body.length))
-  else await pipeline(Readable.from(body), res).catch(() => {})
+  else if (body instanceof Uint8Array) {
+    // `send` makes an entity tag where there is none. This is none, too: Node writes a line for each of its values.
+    if (!res.hasHeader('ETag')) res.setHeader('ETag', [])
+    res.send(Buffer.from(body.buffer, body.byteOffset, body.length))
+  } else await stream(body, res)
+}
+
+/** Express's `set` adds a charset to what it takes for text: an answer is the same from every adapter. */
+function keepType(res: ExpressResponse, headers: Readonly<Record<string, string>>): void {
+  for (const name in headers) if (name.toLowerCase() === 'content-type') res.setHeader(name, headers[name] as string)
+}
+
+/** Fails only if the client is gone, or the core has reported why. Either way the connection is cut. */
+async function stream(body: AsyncIterable<Uint8Array>, res: ServerResponse): Promise<void> {
+  await pipeline(Readable.from(body), res).catch(() => {})
+}
+
+/** Gives back what a body holds that nobody reads. */
+function drop(body: TusResponse['body']): void {
+  if (body === undefined || body instanceof Uint8Array) return
+  body[Symbol.asyncIterator]()
+    .return?.()
+    .catch(() => {})
 }
 
 async function sendByNode(req: AdapterRequest, res: ServerResponse, response: TusResponse): Promise<void> {
   const { status, headers, body } = response
   if (body !== undefined && !(body instanceof Uint8Array) && req.method !== 'HEAD') {
     res.writeHead(status, headers)
-    await pipeline(Readable.from(body), res).catch(() => {})
-    return
+    return stream(body, res)
   }
+  drop(body)
   // Said by us: Node would send an answer that is written in two steps in chunks. A 204, a 304 and a HEAD say nothing of it.
   const bytes = body instanceof Uint8Array ? body : undefined
   const length =
@@ -51,10 +73,19 @@ async function sendByNode(req: AdapterRequest, res: ServerResponse, response: Tu
   req.method === 'HEAD' ? res.end() : res.end(bytes)
 }
 
-/** `Vary` is a list that others may have begun: a cache must go by all of it. */
-function withVaryOf(res: ServerResponse, headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  const begun = headers.Vary === undefined ? undefined : res.getHeader('Vary')
-  return begun === undefined ? headers : { ...headers, Vary: `${begun}, ${headers.Vary}` }
+/** What others before have said of an answer, and the core can't know. */
+function withBegun(res: ServerResponse, headers: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  const { Vary, 'Cross-Origin-Resource-Policy': policy } = headers
+  // `Vary` is a list that others may have begun: a cache must go by all of it.
+  const vary = Vary && res.getHeader('Vary')
+  // Who may embed a file is the application's to say.
+  const own = policy && res.getHeader('Cross-Origin-Resource-Policy')
+  if (!vary && !own) return headers
+  return {
+    ...headers,
+    ...(vary && { Vary: `${vary}, ${Vary}` }),
+    ...(own && { 'Cross-Origin-Resource-Policy': String(own) }),
+  }
 }
 
 function isExpress(res: ServerResponse): res is ExpressResponse {

@@ -37,10 +37,18 @@ export async function created(
   }
 }
 
+/** What a hook's body is that says no type. It is a string, and sent as UTF-8. */
+const BODY_TYPE = 'text/plain; charset=utf-8'
+
 /** The part of an answer that the application has made. */
 export function resultParts(result: CompletionResult | undefined): {
   headers: Readonly<Record<string, string>> | undefined
   body: Uint8Array | undefined
 } {
-  return { headers: result?.headers, body: result?.body === undefined ? undefined : Buffer.from(result.body) }
+  if (result?.body === undefined) return { headers: result?.headers, body: undefined }
+  const typed = Object.keys(result.headers ?? {}).some((name) => name.toLowerCase() === 'content-type')
+  return {
+    headers: typed ? result.headers : { ...result.headers, 'Content-Type': BODY_TYPE },
+    body: Buffer.from(result.body),
+  }
 }

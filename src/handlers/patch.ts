@@ -129,6 +129,10 @@ function doneBefore(core: Core, stored: Pick<Stored, 'offset' | 'expiresAtMs'>, 
 }
 
 function done(stored: Pick<Stored, 'offset' | 'expiresAtMs'>, result: CompletionResult | undefined): TusResponse {
-  const { headers, body } = resultParts(result)
-  return { status: result?.status ?? (body ? 200 : 204), headers: { ...headers, ...storedHeaders(stored) }, body }
+  const { headers = {}, body } = resultParts(result)
+  const status = result?.status ?? (body ? 200 : 204)
+  if (status !== 204 && status !== 205) return { status, headers: { ...headers, ...storedHeaders(stored) }, body }
+  // Nothing follows that could have a type, whatever the application says of it (RFC 9110, 15.3.5).
+  const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'content-type')
+  return { status, headers: { ...Object.fromEntries(others), ...storedHeaders(stored) }, body: undefined }
 }

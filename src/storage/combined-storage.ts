@@ -126,7 +126,7 @@ export class CombinedStorage implements Storage {
       try {
         const chunks = inBlobs
           ? readPieces(this.#blobs, upload.pieces, position, upTo)
-          : this.#blobs.read({ name: upload.name }, position, upTo)
+          : this.#blobs.read({ name: upload.name, size: upload.offset }, position, upTo)
         for await (const chunk of chunks) {
           position += chunk.length
           yield chunk

@@ -220,12 +220,13 @@ export interface Blobs {
    */
   restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): void
   /**
-   * Reads bytes of a blob, or of a finished file.
+   * Reads bytes of a blob, or of a finished file, which must have `size` bytes at least.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again
-   * @throws an error with code `ERR_BYTES_MISSING` if fewer are there
+   * @throws an error with code `ERR_BYTES_MISSING` if fewer are there, `ERR_BYTES_GONE` if there is nothing of that name; its
+   * message says where
    */
   read(
-    from: { readonly blob: string } | { readonly name: string },
+    from: { readonly blob: string } | { readonly name: string; readonly size: number },
     start: number,
     end: number,
     reuse?: boolean,
@@ -244,4 +245,10 @@ export function bytesMissing(blob: string, expected: number, found = 0, cause?: 
   const message = `blob ${blob} should have at least ${expected} bytes and has ${found}`
   const error = new Error(message, cause === undefined ? undefined : { cause })
   return Object.assign(error, { code: 'ERR_BYTES_MISSING' })
+}
+
+/** The error of a blob or a file that is read and is not there. */
+export function bytesGone(name: string, cause?: unknown): Error {
+  const error = new Error(`${name} is not there`, cause === undefined ? undefined : { cause })
+  return Object.assign(error, { code: 'ERR_BYTES_GONE' })
 }

@@ -154,7 +154,11 @@ export interface Storage {
   readonly segments?: Segments | undefined
   /** A folder that all processes that share this storage on one host see: they tell each other there to let go. */
   readonly meetingPoint?: string | undefined
-  /** Reads committed bytes, `end` not included. */
+  /**
+   * Reads committed bytes, `end` not included.
+   * @throws an error with code `ERR_BYTES_GONE` if whatever they were in is not there any more. Its message goes to the log
+   * alone, so let it say where that was.
+   */
   read?(id: string, start: number, end: number): AsyncIterable<Uint8Array>
   /** What is left of an upload that was removed. */
   tombstone?(id: string): Awaitable<Tombstone | undefined>

@@ -21,7 +21,7 @@ import {
 import { opendir, unlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
 import { promisify } from 'node:util'
-import { type Blobs, type BlobWriter, bytesMissing, type JournaledFile } from '../parts.js'
+import { type Blobs, type BlobWriter, bytesGone, bytesMissing, type JournaledFile } from '../parts.js'
 import { sharedSync } from '../shared-sync.js'
 import { FileWriter } from './file-writer.js'
 import { makeFolder, syncFolder } from './folders.js'
@@ -172,21 +172,32 @@ export class FileBlobs implements Blobs {
   }
 
   async *read(
-    from: { readonly blob: string } | { readonly name: string },
+    from: { readonly blob: string } | { readonly name: string; readonly size: number },
     start: number,
     end: number,
     reuse = false,
   ): AsyncGenerator<Uint8Array> {
-    if (start >= end) return
-    const descriptor = await openAsync('blob' in from ? join(this.#parts, from.blob) : this.#pathOf(from.name), 'r')
+    const path = 'blob' in from ? join(this.#parts, from.blob) : this.#pathOf(from.name)
+    let descriptor: number
     try {
+      descriptor = await openAsync(path, 'r')
+    } catch (error) {
+      throw isMissing(error) ? bytesGone(path, error) : error
+    }
+    try {
+      const { size: stored } = fstatSync(descriptor)
+      // Before anything is handed out, so that whoever sends it has sent no head of an answer yet.
+      const least = 'size' in from ? from.size : end
+      if (stored < least) throw bytesMissing(path, least, stored)
       let buffer: Uint8Array | undefined
       for (let position = start; position < end; ) {
         // Not by a stream: that is a third more work, and it can't use a buffer again.
         const size = Math.min(READ_BYTES, end - position)
         buffer = reuse && buffer ? buffer : Buffer.allocUnsafeSlow(size)
-        const { bytesRead } = await readAsync(descriptor, buffer, 0, size, position)
-        if (bytesRead === 0) throw bytesMissing('blob' in from ? from.blob : from.name, end, position)
+        const { bytesRead } = await readAsync(descriptor, buffer, 0, size, position).catch((cause: unknown) => {
+          throw unreadable(path, cause)
+        })
+        if (bytesRead === 0) throw bytesMissing(path, end, position)
         position += bytesRead
         yield buffer.subarray(0, bytesRead)
       }
@@ -263,6 +274,12 @@ async function removeFile(path: string): Promise<void> {
 /** ENOTDIR: what should be a folder above it is a file, so it is not there either. */
 function isMissing(error: unknown): boolean {
   return hasCode(error, 'ENOENT') || hasCode(error, 'ENOTDIR')
+}
+
+/** What the system says of a descriptor names no file. */
+function unreadable(path: string, cause: unknown): Error {
+  const { code, message } = cause as NodeJS.ErrnoException
+  return Object.assign(new Error(`${path} can't be read: ${message}`, { cause }), { code })
 }
 
 function hasCode(error: unknown, code: string): boolean {

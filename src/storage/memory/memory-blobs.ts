@@ -1,6 +1,6 @@
 // Bytes in memory.
 
-import { type Blobs, type BlobWriter, bytesMissing, type JournaledFile } from '../parts.js'
+import { type Blobs, type BlobWriter, bytesGone, bytesMissing, type JournaledFile } from '../parts.js'
 
 /** Keeps bytes in memory. */
 export class MemoryBlobs implements Blobs {
@@ -47,13 +47,14 @@ export class MemoryBlobs implements Blobs {
   }
 
   async *read(
-    from: { readonly blob: string } | { readonly name: string },
+    from: { readonly blob: string } | { readonly name: string; readonly size: number },
     start: number,
     end: number,
   ): AsyncGenerator<Uint8Array> {
     const found = 'blob' in from ? this.#blobs.get(from.blob) : this.#placed.get(from.name)
-    if (found === undefined || found.size < end)
-      throw bytesMissing('blob' in from ? from.blob : from.name, end, found?.size)
+    const name = 'blob' in from ? from.blob : from.name
+    if (found === undefined) throw bytesGone(name)
+    if (found.size < end) throw bytesMissing(name, end, found.size)
     yield* found.read(start, end)
   }
 
