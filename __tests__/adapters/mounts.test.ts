@@ -226,6 +226,107 @@ describe.each([
   })
 })
 
+/** Patterns that take the id of an upload themselves, so that nothing is left below the mount. */
+const GREEDY: ReadonlyArray<readonly [string, typeof EXPRESS_5, HostOptions['app']]> = [
+  ['Express 5', EXPRESS_5, (tus) => express().use('/files{/*rest}', tusMiddleware(tus))],
+  ['Express 5', EXPRESS_5, (tus) => express().use('/files{*rest}', tusMiddleware(tus))],
+  ['Express 5', EXPRESS_5, (tus) => express().use(['/elsewhere', '/files{/*rest}'], tusMiddleware(tus))],
+  ['Express 5', EXPRESS_5, (tus) => express().use(['/files', '/files/*rest'], tusMiddleware(tus))],
+  ['Express 5', EXPRESS_5, (tus) => express().use(/^\/files(\/.*)?$/, tusMiddleware(tus))],
+  ['Express 5', EXPRESS_5, (tus) => express().use(/^\/files(?<rest>\/.*)?$/, tusMiddleware(tus))],
+  ['Express 5', EXPRESS_5, (tus) => express().use('/*rest', tusMiddleware(tus))],
+  ['Express 4', EXPRESS_4, (tus) => express4().use('/files*', tusMiddleware(tus))],
+  ['Express 4', EXPRESS_4, (tus) => express4().use(['/files', '/files/*'], tusMiddleware(tus))],
+  ['Express 4', EXPRESS_4, (tus) => express4().use('/files/:rest(*)?', tusMiddleware(tus))],
+  ['Express 4', EXPRESS_4, (tus) => express4().use(/^\/files(\/.*)?$/, tusMiddleware(tus))],
+  ['Express 4', EXPRESS_4, (tus) => express4().use('*', tusMiddleware(tus))],
+]
+
+describe('a pattern whose wildcard takes the id', () => {
+  test.each(GREEDY)('in %s serves what it has created (%#)', async (_name, host, app) => {
+    const { port, warnings } = await start(host, { ...(app && { app }), tus: { downloads: true } })
+    await useUploads(port, '/files', new RegExp(`^/files/${ID}`))
+    await useUploads(port, '/files/?a=/b', new RegExp(`^/files/${ID}`))
+    const created = await create(port, 5)
+    expect((await patch(port, created, 0, 'hello')).status).toBe(204)
+    expect(await send(port, { method: 'GET', path: created })).toMatchObject({ status: 200, body: 'hello' })
+    const overridden = { ...TUS, 'X-HTTP-Method-Override': 'HEAD' }
+    expect((await send(port, { method: 'POST', path: created, headers: overridden })).status).toBe(200)
+    expect(warnings).toEqual([])
+  })
+
+  test.each([
+    ['Express 5', EXPRESS_5, express, '/:tenant/files{/*rest}'],
+    ['Express 4', EXPRESS_4, express4, '/:tenant/files*'],
+  ] as const)('with a parameter before it, in a nested router of %s', async (_name, host, framework, pattern) => {
+    const app = (tus: TusServer) => {
+      const tenants = framework.Router({ mergeParams: true })
+      tenants.use(pattern, tusMiddleware(tus))
+      return framework().use('/api/:version', tenants)
+    }
+    const { port } = await start(host, { app })
+    for (const tenant of ['acme', 'a%2Fb', '%2F%2Fevil.example']) {
+      await useUploads(port, `/api/v1/${tenant}/files`, new RegExp(`^/api/v1/${tenant}/files/${ID}`))
+    }
+  })
+
+  test('leaves requests for the mount itself to the next middleware', async () => {
+    const app = (tus: TusServer) =>
+      express()
+        .use(/^\/(files|uploads)/, tusMiddleware(tus))
+        .use('/files{/*rest}', (req, res) => void res.send(`next: ${req.method}`))
+    const { port } = await start(EXPRESS_5, { app })
+    await useUploads(port, '/files', new RegExp(`^/files/${ID}`))
+    expect((await send(port, { method: 'GET', path: '/files' })).body).toBe('next: GET')
+    expect((await send(port, { method: 'GET', path: '/files/a/b' })).body).toBe('next: GET')
+  })
+})
+
+describe('a mount that can not be served', () => {
+  test.each([
+    ['a parameter takes the id', EXPRESS_5, (tus: TusServer) => express().use('/files{/:id}', tusMiddleware(tus))],
+    ['a parameter takes the id', EXPRESS_4, (tus: TusServer) => express4().use('/files/:id?', tusMiddleware(tus))],
+    [
+      'an expression without groups does',
+      EXPRESS_5,
+      (tus: TusServer) => express().use(/^\/files.*/, tusMiddleware(tus)),
+    ],
+    [
+      'a router takes all',
+      EXPRESS_5,
+      (tus: TusServer) => express().use('/files{/*x}', Router().use(tusMiddleware(tus))),
+    ],
+  ])('since %s is named once', async (_reason, host, app) => {
+    const { port, warnings } = await start(host, { app })
+    const created = await create(port, 5)
+    expect((await patch(port, created, 0, 'hello')).status).toBe(404)
+    expect((await send(port, { method: 'HEAD', path: created, headers: TUS })).status).toBe(404)
+    expect(warnings).toEqual([
+      expect.stringMatching(/PATCH \/files\/\w+ has no id below the mount.*app\.use\('\/files'/),
+    ])
+  })
+
+  test('since it is a route outside of basePath is named at the first request, once', async () => {
+    const { port, warnings } = await start(EXPRESS_5, {
+      app: (tus) => express().all('/uploads{/*rest}', tusMiddleware(tus)),
+    })
+    const headers = { ...TUS, 'Upload-Length': '5' }
+    for (const path of ['/uploads', '/uploads/abc']) {
+      expect((await send(port, { method: 'POST', path, headers })).status).toBe(404)
+    }
+    expect(warnings).toEqual([
+      expect.stringMatching(/the route \/uploads\{\/\*rest\} hands over POST \/uploads.*Set basePath/),
+    ])
+  })
+
+  test('is not blamed for requests of others', async () => {
+    const { port, warnings } = await start(EXPRESS_5)
+    await send(port, { method: 'DELETE', path: '/files' })
+    await send(port, { method: 'HEAD', path: '/files/a/b', headers: TUS })
+    expect(warnings).toEqual([])
+  })
+})
+
 test('bare node:http below a path of its own, beside other routes', async () => {
   const app = (tus: TusServer) => {
     const uploads = tusListener(tus)

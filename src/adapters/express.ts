@@ -1,13 +1,13 @@
 // The middleware for Express and Connect: translates, calls the core, writes the answer. It knows nothing of tus.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { HandleOptions, RequestHeaders } from '../request.js'
+import { type HandleOptions, methodOf, type RequestHeaders } from '../request.js'
 import type { TusServer } from '../server.js'
 import { closeAfterAnswer } from './early-answer.js'
 import { warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
-import { type AdapterRequest, targetOf } from './request-target.js'
+import { type AdapterRequest, misroutedBy, type Target, targetBelowWildcard, targetOf } from './request-target.js'
 import { sendResponse } from './send-response.js'
 
 const DEFAULT_BUFFER_LIMIT = 16 * 1024
@@ -45,9 +45,10 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
   if (!(bufferLimit >= 0)) throw new TypeError(`tusMiddleware: bufferLimit must be a number of bytes: ${bufferLimit}`)
   return (incoming, res, next) => {
     const req: AdapterRequest = incoming
-    const { path, baseUrl } = targetOf(req, tus.basePath)
     const method = req.method ?? 'GET'
-    if (!tus.serves(method, path, req.headers)) return next()
+    const target = servedTarget(tus, method, req)
+    if (target === undefined) return next()
+    const { path, baseUrl } = target
     const serve = (): void => {
       const body = bodyOf(req, bufferLimit)
       if (body !== undefined) warnIfUnprepared(tus, req)
@@ -70,6 +71,23 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
     if (res.socket === null && !res.writableEnded && !res.destroyed) res.once('socket', serve)
     else serve()
   }
+}
+
+const warnedOf = new WeakSet<TusServer>()
+
+/** Where a request goes, or `undefined` if it is not for the upload server. Says once if the mount is to blame. */
+function servedTarget(tus: TusServer, method: string, req: AdapterRequest): Target | undefined {
+  const target = targetOf(req, tus.basePath)
+  if (tus.serves(method, target.path, req.headers)) return target
+  const below = targetBelowWildcard(req, tus.basePath)
+  if (below !== undefined && tus.serves(method, below.path, req.headers)) return below
+  if (warnedOf.has(tus)) return undefined
+  const reason = misroutedBy(req, methodOf(method, req.headers['x-http-method-override']))
+  if (reason !== undefined) {
+    warnedOf.add(tus)
+    tus.warn(`tusMiddleware: ${reason}`)
+  }
+  return undefined
 }
 
 /** What the core may ask for besides, made only when it does. */

@@ -8,6 +8,10 @@ export interface AdapterRequest extends IncomingMessage {
   readonly baseUrl?: string
   /** Express: the path below the mount. */
   readonly path?: string
+  /** Express: what the parameters of the pattern matched. */
+  readonly params?: Readonly<Record<string, unknown>>
+  /** Express: the route whose handler this is; `undefined` below `app.use`. */
+  readonly route?: { readonly path?: unknown }
   /** Express and Connect: the URL before mounts were cut off. */
   readonly originalUrl?: string
   /** HTTP/2: the stream that Node's compatibility API makes a request of. */
@@ -32,8 +36,56 @@ export function targetOf(req: AdapterRequest, basePath: string): Target {
   const below = pathname(req.path ?? req.url ?? '/')
   const mount = mountOf(req, below)
   if (mount === '') return { path: below, baseUrl: undefined }
-  // Two slashes in front would make the Location a URL of another host.
-  return { path: `${basePath}${below}`, baseUrl: mount.replace(/^\/{2,}/, '/') }
+  return { path: `${basePath}${below}`, baseUrl: withoutHost(mount) }
+}
+
+/**
+ * Where a request goes that reached the mount itself, if a wildcard in the mount's pattern (`/files{/*rest}`) has taken
+ * the id: below everything but the last segment. `undefined` if no wildcard has.
+ */
+export function targetBelowWildcard(req: AdapterRequest, basePath: string): Target | undefined {
+  const { baseUrl = '', params = {} } = req
+  if (pathname(req.path ?? '/') !== '/') return undefined
+  const slash = baseUrl.lastIndexOf('/')
+  const id = baseUrl.slice(slash + 1)
+  if (!Object.entries(params).some(([name, value]) => id !== '' && lastOfWildcard(name, value) === id)) return undefined
+  return { path: `${basePath}/${id}`, baseUrl: withoutHost(baseUrl.slice(0, slash)) }
+}
+
+/**
+ * Why a request of a tus client is not served, if the reason is how the middleware was mounted.
+ * @param method - the method that counts
+ */
+export function misroutedBy(req: AdapterRequest, method: string): string | undefined {
+  if (req.headers['tus-resumable'] === undefined) return undefined
+  const below = pathname(req.path ?? req.url ?? '/')
+  // Clients send these to uploads only.
+  if (req.baseUrl && below === '/' && ['HEAD', 'PATCH', 'DELETE'].includes(method)) {
+    return (
+      `${method} ${req.baseUrl} has no id below the mount. If its last segment is one, the pattern of the mount has ` +
+      "taken it: mount by a plain path, app.use('/files', tusMiddleware(tus))"
+    )
+  }
+  if (req.route === undefined) return undefined
+  return (
+    `the route ${String(req.route.path)} hands over ${method} ${below}, which is neither the server's basePath nor an ` +
+    "upload below it. Set basePath to the path of the route, or mount it: app.use('/files', tusMiddleware(tus))"
+  )
+}
+
+/**
+ * The last segment that a wildcard has taken. Its parameter is a list in Express 5; in Express 4, and for groups of
+ * regular expressions, it has a number for a name, or begins with a slash, which no named parameter does.
+ */
+function lastOfWildcard(name: string, value: unknown): unknown {
+  if (Array.isArray(value)) return value.findLast((segment) => segment !== '')
+  if (typeof value !== 'string' || !(/^\d+$/.test(name) || value.startsWith('/'))) return undefined
+  return value.split('/').findLast((segment) => segment !== '')
+}
+
+/** Two slashes in front would make the Location a URL of another host. */
+function withoutHost(mount: string): string {
+  return mount.replace(/^\/{2,}/, '/')
 }
 
 function mountOf(req: AdapterRequest, below: string): string {
