@@ -1,10 +1,12 @@
-// Compiles src/ twice, to dist/esm and dist/cjs, unless nothing has changed since it last did.
+// Compiles src/ twice, to dist/esm and dist/cjs, unless nothing has changed since it last did. The workers become part of it as
+// text, so that whoever bundles the package, or keeps it in an archive, has no file to find.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
 
 process.chdir(join(dirname(fileURLToPath(import.meta.url)), '..'))
 
@@ -35,6 +37,28 @@ function run(args) {
       .on('error', reject)
       .on('exit', (code) => resolve(code ?? 1))
   })
+}
+
+const WORKERS = ['storage/sqlite/checkpoint-worker', 'storage/offload-worker']
+
+/** Puts the bundled sources of the workers in the place of the module that has them read from files. */
+async function inlineWorkers() {
+  const { outputFiles } = await build({
+    entryPoints: WORKERS.map((worker) => `dist/esm/${worker}.js`),
+    outdir: 'dist',
+    write: false,
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    format: 'cjs',
+    logLevel: 'warning',
+  })
+  // In an ES module, which flags of Node may make of it, there is no `require`; and they need nothing but Node's own modules.
+  const texts = outputFiles.map(({ text }) => `(function (require) {\n${text}})(process.getBuiltinModule)\n`)
+  const entries = WORKERS.map((worker, index) => [basename(worker), texts[index]])
+  const code = `const sources = ${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`
+  writeFileSync('dist/esm/worker-sources.js', `${code}export const workerSource = (name) => sources[name]\n`)
+  writeFileSync('dist/cjs/worker-sources.js', `${code}exports.workerSource = (name) => sources[name]\n`)
 }
 
 const sources = filesUnder('src')
@@ -68,6 +92,7 @@ if (!upToDate) {
     builds.map(({ outDir, flags }) => run([tsc, '-p', 'tsconfig.build.json', '--outDir', outDir, ...flags])),
   )
   process.exitCode = Math.max(...codes)
+  if (process.exitCode === 0) await inlineWorkers()
   if (process.exitCode === 0) {
     mkdirSync(dirname(stamp), { recursive: true })
     writeFileSync(stamp, state)

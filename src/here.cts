@@ -1,3 +1,3 @@
-// The folder this build lies in. CommonJS in both builds, since only there `__dirname` and `import.meta` need no choice:
-// whoever starts a worker finds its file beside this one.
-export const here = __dirname
+// The folder this build lies in; `undefined` or a made-up one in a bundle. CommonJS in both builds, since only there
+// `__dirname` and `import.meta` need no choice.
+export const here: string | undefined = typeof __dirname === 'string' ? __dirname : undefined

@@ -109,17 +109,26 @@ describe('SQLiteStorage: drivers', () => {
   const open = (driver = ''): string =>
     `require(${JSON.stringify(built('storage/sqlite/driver.js'))}).openDatabase(':memory:', ${driver})`
 
-  /** Runs with one of the drivers replaced by an error. */
-  function withDrivers(missing: { readonly nodeSQLite: string; readonly better: string }, body: string): string {
+  /** Runs where Node has no `node:sqlite`, and with another `better-sqlite3`, or an error in its place. */
+  function withBetter({ code, version = '12.0.0', node = '20.x || 22.x' }: Package, body: string): string {
     return `
+      process.getBuiltinModule = () => undefined
       const Module = require('node:module')
       const load = Module._load
-      const replaced = { 'node:sqlite': () => ${missing.nodeSQLite}, 'better-sqlite3': () => ${missing.better} }
+      const replaced = {
+        'better-sqlite3': () => { ${code} },
+        'better-sqlite3/package.json': () => (${JSON.stringify({ version, engines: { node } })}),
+      }
       Module._load = (name, ...rest) => (name in replaced ? replaced[name]() : load(name, ...rest))
       const missing = (code, message) => { throw Object.assign(new Error(message), { code }) }
       try { ${body} } catch (error) { console.log(error.message); console.log(String(error.cause?.message)) }`
   }
-  const noNodeSQLite = "missing('ERR_UNKNOWN_BUILTIN_MODULE', 'No such built-in module: node:sqlite')"
+  interface Package {
+    readonly code: string
+    readonly version?: string
+    readonly node?: string
+  }
+  const killer = { code: "process.kill(process.pid, 'SIGSEGV')" }
 
   it('one that this Node has is found', () => {
     expect(SQLITE_DRIVERS.filter(hasDriver)).not.toEqual([])
@@ -128,10 +137,7 @@ describe('SQLiteStorage: drivers', () => {
 
   it('without any, the error says what to install', async () => {
     const run = await runNode(
-      withDrivers(
-        { nodeSQLite: noNodeSQLite, better: `missing('MODULE_NOT_FOUND', "Cannot find module 'better-sqlite3'")` },
-        open(),
-      ),
+      withBetter({ code: `missing('MODULE_NOT_FOUND', "Cannot find module 'better-sqlite3'")` }, open()),
     )
     expect(run.stdout).toBe(
       'SQLiteStorage: no SQLite driver. Node 22.13 and later bring their own; ' +
@@ -140,8 +146,8 @@ describe('SQLiteStorage: drivers', () => {
   })
 
   it('one that was installed without its native half: the error says so', async () => {
-    const broken = `function () { throw new Error('Could not locate the bindings file.') }`
-    const run = await runNode(withDrivers({ nodeSQLite: noNodeSQLite, better: broken }, open()))
+    const broken = "return function () { throw new Error('Could not locate the bindings file.') }"
+    const run = await runNode(withBetter({ code: broken }, open()))
     expect(run.stdout).toBe(
       `SQLiteStorage: better-sqlite3 is installed, but does not load in Node ${process.versions.node}. ` +
         'Run: npm rebuild better-sqlite3\nCould not locate the bindings file.\n',
@@ -149,8 +155,34 @@ describe('SQLiteStorage: drivers', () => {
   })
 
   it('node:sqlite, asked for where Node has none: the error says since when it has', async () => {
-    const run = await runNode(withDrivers({ nodeSQLite: noNodeSQLite, better: '{}' }, open("'node:sqlite'")))
+    const run = await runNode(withBetter({ code: 'return {}' }, open("'node:sqlite'")))
     expect(run.stdout).toContain('has no node:sqlite (22.13 and later do)')
+  })
+
+  it.each(['>=99', '^98.1.0 || >=99', '99.x || 100.x'])(
+    'a better-sqlite3 for Node %s only is not loaded, since that may end the process: the error names what is needed',
+    async (node) => {
+      const { stdout } = await runNode(withBetter({ ...killer, version: '13.0.1', node }, open()))
+      const first = node.includes('98') ? 98 : 99
+      expect(stdout).toBe(
+        `SQLiteStorage: better-sqlite3 13.0.1 needs Node ${first} or later, this is Node ${process.versions.node}. ` +
+          'Run: npm install better-sqlite3@12; Node 22.13 and later need none\n' +
+          `better-sqlite3 13.0.1 needs Node ${first} or later, this is Node ${process.versions.node}\n`,
+      )
+    },
+  )
+
+  it('an old better-sqlite3 is not loaded: the error says which one to install', async () => {
+    const { stdout } = await runNode(withBetter({ ...killer, version: '10.1.0' }, open()))
+    expect(stdout).toContain(
+      'SQLiteStorage: better-sqlite3 10.1.0 is older than 11. Run: npm install better-sqlite3@12',
+    )
+  })
+
+  it.each(['', '*', '>=18', '<25', '20 || >=22'])('a better-sqlite3 for Node "%s" is loaded', async (node) => {
+    const code = 'return class { close() {} constructor(path) { console.log(path) } }'
+    const { stdout } = await runNode(withBetter({ code, version: '11.10.0', node }, open()))
+    expect(stdout).toBe(':memory:\n:memory:\n')
   })
 
   it('says nothing on stderr', async () => {

@@ -1,9 +1,7 @@
 // The connection with a worker that hosts a storage: calls with ids, readings with a window, and its death.
 
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads'
-import { here } from '../here.cjs'
+import { workerSource } from '../worker-sources.js'
 import { type Hello, type OffloadWorkerData, type Request, type Response, unpackError } from './offload-messages.js'
 import { Reading } from './offload-reading.js'
 
@@ -158,10 +156,13 @@ export class Link {
 }
 
 function startWorker(data: OffloadWorkerData): Worker {
-  const file = join(here, 'storage/offload-worker.js')
-  if (!existsSync(file)) throw new Error(`offload: ${file} is missing; resumable-upload can't be part of a bundle`)
   try {
-    return new Worker(file, { workerData: data, transferList: [data.port], ...inheritable() })
+    return new Worker(workerSource('offload-worker'), {
+      eval: true,
+      workerData: data,
+      transferList: [data.port],
+      ...inheritable(),
+    })
   } catch (error) {
     const { name, message } = error as Error
     if (name !== 'DataCloneError') throw error

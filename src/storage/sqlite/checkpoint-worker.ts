@@ -13,13 +13,13 @@ import { startOver } from './schema.js'
 /** How soon it is tried again to start the log over, in milliseconds, if somebody else keeps the database. */
 const RETRY_MS = 100
 
-const { path, driver, maxLogPages } = workerData as CheckpointWorkerData
+const { path, driver, moduleFolders, maxLogPages } = workerData as CheckpointWorkerData
 /** Moves. */
-const mover = openDatabase(path, driver)
+const mover = openDatabase(path, driver, moduleFolders)
 /** Keeps the log from being started over. */
-const reader = openDatabase(path, driver)
+const reader = openDatabase(path, driver, moduleFolders)
 /** Starts it over. */
-const writer = openDatabase(path, driver)
+const writer = openDatabase(path, driver, moduleFolders)
 for (const database of [mover, reader, writer]) {
   database.exec('PRAGMA busy_timeout = 1000; PRAGMA checkpoint_fullfsync = 1')
 }

@@ -1,9 +1,8 @@
 // Moves the write-ahead log into the database from a worker, so that its syncs hold up no request.
 
-import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
-import { here } from '../../here.cjs'
-import type { SQLiteDriver } from './driver.js'
+import { workerSource } from '../../worker-sources.js'
+import { MODULE_FOLDERS, type SQLiteDriver } from './driver.js'
 
 /** A checkpoint is due after so many writes: some 4 to 12 MiB of log. */
 const WRITES_PER_CHECKPOINT = 1000
@@ -17,6 +16,8 @@ const MAX_FAILURES = 3
 export interface CheckpointWorkerData {
   readonly path: string
   readonly driver: SQLiteDriver | undefined
+  /** Where `better-sqlite3` is looked for. */
+  readonly moduleFolders: readonly string[]
   readonly maxLogPages: number
 }
 
@@ -133,8 +134,9 @@ export class Checkpointer {
 
   #start(): Worker {
     const { path, driver, maxLogPages = MAX_LOG_PAGES } = this.#options
-    const worker = new Worker(join(here, 'storage/sqlite/checkpoint-worker.js'), {
-      workerData: { path, driver, maxLogPages } satisfies CheckpointWorkerData,
+    const worker = new Worker(workerSource('checkpoint-worker'), {
+      eval: true,
+      workerData: { path, driver, moduleFolders: MODULE_FOLDERS, maxLogPages } satisfies CheckpointWorkerData,
       execArgv: [],
     })
     worker.on('message', (outcome: CheckpointOutcome) => this.#ended(outcome))
