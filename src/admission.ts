@@ -10,19 +10,26 @@ const STALL_CHECK_MS = 10
 export interface Turn extends BagMember {
   /** Set by the reader with every chunk; cleared by the check for stalls. */
   moved: boolean
+  /** Whether the reader waits for its client, and for nothing else. */
+  idle: boolean
   /** Whether the turn was taken back: the reader asks for another before it reads on. */
   over: boolean
   /** Whether it was only lent: it goes to the first who asks for one. */
   readonly lent: boolean
 }
 
-/** Lets a few bodies be read at a time. One that stalls gives its turn back, so slow clients don't hold up fast ones. */
+/**
+ * Lets a few bodies be read at a time. While others wait, a body has a turn only as long as it has bytes: the first moment
+ * in which its client sends none ends it, so slow clients don't hold up fast ones, however many they are.
+ */
 export class Turns {
   readonly #limit: number
   readonly #active = new Bag<Turn>()
   readonly #lent = new Bag<Turn>()
   readonly #waiting: Array<(turn: Turn) => void> = []
   #timer: NodeJS.Timeout | undefined
+  /** Whether those that wait for their clients are being looked at. */
+  #checking = false
   /** When those who are lent a turn were looked at. */
   #lookedAt = 0
 
@@ -50,7 +57,14 @@ export class Turns {
     return new Promise((resolve) => {
       this.#waiting.push(resolve)
       this.#timer ??= setInterval(() => this.#takeFromStalled(this.#active), STALL_CHECK_MS)
+      if (this.#hasIdle) this.#checkIdle()
     })
+  }
+
+  /** Says that a reader has taken all there was, and waits for its client: its turn ends if others wait and nothing comes. */
+  idle(turn: Turn): void {
+    turn.idle = true
+    if (this.contended) this.#checkIdle()
   }
 
   /** A turn that nobody else needs at the moment, if there is one. */
@@ -69,10 +83,32 @@ export class Turns {
     return this.#active.size + this.#lent.size >= this.#limit
   }
 
+  get #hasIdle(): boolean {
+    return this.#active.all().some((turn) => turn.idle)
+  }
+
   #grant(to: Bag<Turn>): Turn {
-    const turn = { moved: true, over: false, lent: to === this.#lent, place: -1 }
+    const turn = { moved: true, idle: false, over: false, lent: to === this.#lent, place: -1 }
     to.add(turn)
     return turn
+  }
+
+  /**
+   * Ends the turns of those that wait for their clients. Between the two callbacks the loop has polled all sockets: what
+   * the kernel had of a body has reached it by then.
+   */
+  #checkIdle(): void {
+    if (this.#checking) return
+    this.#checking = true
+    setImmediate(() => {
+      for (const turn of this.#active.all()) if (turn.idle) turn.moved = false
+      setImmediate(() => {
+        this.#checking = false
+        if (!this.contended) return
+        for (const turn of this.#active.all()) if (turn.idle && !turn.moved) this.give(turn)
+        if (this.contended && this.#hasIdle) this.#checkIdle()
+      })
+    })
   }
 
   /** Those who are lent one and stall keep nobody else from it for long. No timer: who would want it comes by. */

@@ -145,7 +145,10 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly segmentBytes?: number
   /**
-   * A slow body is committed each time so many milliseconds have gone by, where that comes before `segmentBytes`.
+   * A slow body is committed each time so many milliseconds have gone by, where that comes before `segmentBytes`. One that
+   * brings less than 16 KiB in that time is committed less and less often, after 64 times as long at the latest, so that a
+   * body of a byte per second does not cost a commit for each of them. That is what a crash loses; where the connection
+   * breaks, all that arrived is committed.
    * @default 1000
    */
   readonly segmentMs?: number

@@ -9,6 +9,7 @@ import {
   hookedStorage,
   idle,
   MIB,
+  Source,
   sizeOf,
   startServer,
   storageWithWrites,
@@ -71,6 +72,31 @@ describe('turns', () => {
     expect(moves.over).toBe(false)
   })
 
+  test('end at once if the client sends nothing while others wait, however often a byte came before', async () => {
+    const turns = new Turns(1)
+    const trickles = now(turns.take())
+    turns.idle(trickles)
+    const waiting = turns.take()
+    for (let byte = 0; byte < 3; byte++) {
+      // It comes in between the two looks of a check.
+      await new Promise((resolve) => setImmediate(resolve))
+      Object.assign(trickles, { moved: true, idle: false })
+      turns.idle(trickles)
+      expect(trickles.over).toBe(false)
+    }
+    await idle(3)
+    expect(trickles.over).toBe(true)
+    expect((await waiting).over).toBe(false)
+  })
+
+  test('are kept by a client that sends nothing while nobody waits', async () => {
+    const turns = new Turns(1)
+    const alone = now(turns.take())
+    turns.idle(alone)
+    await idle(5)
+    expect(alone.over).toBe(false)
+  })
+
   test('are looked after by a timer only while somebody waits', async () => {
     jest.useFakeTimers()
     const turns = new Turns(1)
@@ -86,6 +112,7 @@ describe('turns', () => {
 
 describe('turns that are lent', () => {
   test('are those that nobody needs', () => {
+    jest.useFakeTimers()
     const turns = new Turns(2)
     const active = now(turns.take())
     const lent = turns.lend()
@@ -198,6 +225,44 @@ test('bodies of which nothing has come are in nobody’s way, and take a turn on
   expect((await held).status).toBe(204)
   for (const body of stalled) body.push('lo').end()
   expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(50).fill(204))
+})
+
+describe.each([
+  ['plain iterables', () => new Source()],
+  // What there is of it can be read at first, and nothing from then on.
+  [
+    'an adapter\u2019s bodies',
+    () =>
+      Object.defineProperty(new AdapterSource(), 'ready', {
+        get() {
+          return this.pulls === 0
+        },
+      }),
+  ],
+])('as %s,', (_kind, makeBody) => {
+  test('bodies that trickle keep no turn from one that has bytes', async () => {
+    // No time goes by, so none of them loses a turn by a timer.
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+    const { create, patch } = startServer({ maxActiveBodies: 2 })
+    const begin = async (body: RequestBody, length: number) =>
+      patch(await create({ 'Upload-Length': String(length) }), 0, body)
+    const trickling = Array.from({ length: 12 }, () => makeBody().push(Buffer.alloc(CHUNK)))
+    const answers = trickling.map((body) => begin(body, MIB))
+    for (const body of trickling) await body.hungry()
+    let over = false
+    const other = begin(new AdapterSource().push(Buffer.alloc(4 * MIB), Buffer.alloc(4 * MIB)).end(), 8 * MIB)
+    void other.finally(() => {
+      over = true
+    })
+    for (let round = 0; round < 200 && !over; round++) {
+      trickling[round % 12]?.push('x')
+      await idle(1)
+    }
+    expect(over).toBe(true)
+    for (const body of trickling) body.end()
+    expect(await other).toMatchObject({ status: 204 })
+    expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(12).fill(204))
+  })
 })
 
 describe('a body that brings much, and is read as fast as it comes', () => {

@@ -262,23 +262,54 @@ describe('segments', () => {
     expect((await stored(path)).equals(bytes)).toBe(true)
   })
 
-  test('a slow body is committed each time so much time has gone by', async () => {
-    let now = 0
-    const { create, patch, storage } = startServer({ segmentMs: 1000, now: () => now })
-    const path = await create({ 'Upload-Length': '1000' })
-    const source = new Source()
-    const done = patch(path, 0, source)
-    await source.hungry()
-    const offsets: Array<number | undefined> = []
-    for (const atMs of [400, 999, 1000, 1500, 2000]) {
-      now = atMs
-      source.push(pattern(10))
+  describe('by time', () => {
+    /** The offsets that were committed while a body brought so many bytes each second. */
+    async function commitsOf(bytesPerSecond: number, seconds: number): Promise<number[]> {
+      let now = 0
+      const commits: number[] = []
+      const storage = hookedStorage({
+        commit: ({ to }, commit) => {
+          commits.push(to)
+          return commit()
+        },
+      })
+      const { create, patch } = startServer({ storage, segmentMs: 1000, now: () => now })
+      const source = new Source()
+      const done = patch(await create({ 'Upload-Length': '100000000' }), 0, source)
       await source.hungry()
-      offsets.push((await storage.get(idOf(path)))?.offset)
+      for (let second = 1; second <= seconds; second++) {
+        now = second * 1000
+        source.push(Buffer.alloc(bytesPerSecond))
+        await source.hungry()
+      }
+      const inTheMiddle = [...commits]
+      source.end()
+      expect((await done).headers['Upload-Offset']).toBe(String(bytesPerSecond * seconds))
+      return inTheMiddle
     }
-    expect(offsets).toEqual([0, 0, 30, 30, 50])
-    source.end()
-    expect((await done).headers['Upload-Offset']).toBe('50')
+
+    test('a body is committed each time so much time has gone by', async () => {
+      expect(await commitsOf(16_384, 4)).toEqual([1, 2, 3, 4].map((second) => second * 16_384))
+    })
+
+    test('one that brings few bytes is committed less and less often, and at least every 64 times as long', async () => {
+      expect(await commitsOf(1, 260)).toEqual([1, 3, 7, 15, 31, 63, 127, 191, 255])
+    })
+
+    test('one that brings a little more is committed once there is enough of it', async () => {
+      expect(await commitsOf(6000, 12)).toEqual([1, 3, 6, 7, 9, 12].map((second) => second * 6000))
+    })
+
+    test('an end keeps what was not committed by then', async () => {
+      const { create, patch, stored } = startServer({ segmentMs: 1000 })
+      const path = await create({ 'Upload-Length': '100' })
+      const source = new Source().push('h', 'e', 'l')
+      const done = patch(path, 0, source)
+      await source.hungry()
+      source.fail()
+      expect(await done).toMatchObject({ status: 400, headers: { 'Upload-Offset': '3' } })
+      expect(String(await stored(path))).toBe('hel')
+    })
   })
 
   test('a length that comes with a chunk is known from its first segment on', async () => {

@@ -74,7 +74,10 @@ class StreamedBody implements AdapterBody, AsyncIterator<Uint8Array, undefined> 
   }
 
   get ready(): boolean {
-    return this.#queue.length > 0 || this.#req.readableLength > 0 || this.#req.complete
+    if (this.#req.complete) return true
+    // What is being gathered is yielded only as a whole.
+    const yields = this.gathers === 0 || this.#ended
+    return yields && (this.#queue.length > 0 || this.#req.readableLength > 0)
   }
 
   get whole(): boolean {

@@ -12,6 +12,11 @@ export const WRITE_BYTES = 1024 * 1024
  */
 const MOST_BYTES = 2 * WRITE_BYTES
 
+/** A body that has brought less than this since its last commit, in bytes, is committed less and less often by time: … */
+const SLOW_BYTES = 16 * 1024
+/** … after this many times `segmentMs` at the latest. */
+const MAX_SEGMENTS_LATE = 64
+
 /** The storage did not take a body; `cause` says why. */
 export class StorageFailure extends Error {}
 
@@ -30,6 +35,8 @@ export class BodyWriter {
   #reserved = 0
   #committed: number
   #committedAtMs: number
+  /** How long few bytes wait to be committed, in milliseconds. */
+  #patienceMs: number
   /** Writes as long as there is enough to be written. */
   #writing: Promise<void> | undefined
   #failure: StorageFailure | undefined
@@ -44,6 +51,7 @@ export class BodyWriter {
     this.staged = this.#start
     this.#committed = this.#start
     this.#committedAtMs = intake.now()
+    this.#patienceMs = intake.segmentMs
   }
 
   get #budget(): MemoryBudget {
@@ -95,7 +103,8 @@ export class BodyWriter {
   #mustCommit(): boolean {
     const { segmentBytes, segmentMs, now } = this.#intake
     if (this.#reception.commitSegment === undefined) return false
-    return this.#reception.claim.position - this.#committed >= segmentBytes || now() - this.#committedAtMs >= segmentMs
+    const bytes = this.#reception.claim.position - this.#committed
+    return bytes >= segmentBytes || now() - this.#committedAtMs >= (bytes < SLOW_BYTES ? this.#patienceMs : segmentMs)
   }
 
   #reserveGathered(): boolean {
@@ -166,8 +175,16 @@ export class BodyWriter {
     } catch (error) {
       throw this.#failed(error)
     }
+    this.#noteCommit(to)
+  }
+
+  /** A commit costs the same for one byte as for many, so bodies of a byte per second get few of them. */
+  #noteCommit(to: number): void {
+    const { segmentMs, now } = this.#intake
+    const isSlow = to - this.#committed < SLOW_BYTES
+    this.#patienceMs = isSlow ? Math.min(2 * this.#patienceMs, MAX_SEGMENTS_LATE * segmentMs) : segmentMs
     this.#committed = to
-    this.#committedAtMs = this.#intake.now()
+    this.#committedAtMs = now()
   }
 
   #failed(error: unknown): StorageFailure {

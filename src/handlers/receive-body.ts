@@ -128,6 +128,7 @@ class Receiver implements PacedBody {
       for (;;) {
         more = false
         this.waiting = true
+        this.#sayIdle()
         const pulled = await this.#pull(iterator)
         this.waiting = false
         more = pulled === STOPPED || pulled.done !== true
@@ -154,7 +155,10 @@ class Receiver implements PacedBody {
     const { claim } = this.#reception
     claim.position += chunk.length
     this.#turnBytes += chunk.length
-    if (this.#turn !== undefined) this.#turn.moved = true
+    if (this.#turn !== undefined) {
+      this.#turn.moved = true
+      this.#turn.idle = false
+    }
     this.#writer.add(chunk)
     return claim.position - this.#start
   }
@@ -189,6 +193,13 @@ class Receiver implements PacedBody {
   #isReady(): boolean {
     const { body } = this.#reception
     return body instanceof Uint8Array || !isAdapterBody(body) || body.ready
+  }
+
+  /** Others may have the turn while the client sends nothing. Nobody knows of a plain iterable before it yields. */
+  #sayIdle(): void {
+    const { body } = this.#reception
+    if (this.#turn === undefined || body instanceof Uint8Array || (isAdapterBody(body) && body.ready)) return
+    this.#intake.turns.idle(this.#turn)
   }
 
   #giveTurn(): void {
