@@ -29,5 +29,5 @@ export async function assembleFinalsOf(core: Core, partial: string): Promise<voi
   const { storage } = core.options
   const finals = (await storage.waitingFinals?.(partial)) ?? []
   for (const id of finals) await assemble(core, id)
-  if (finals.length > 0) core.completions.wake()
+  if (finals.length > 0) core.completions.wake('copy')
 }

@@ -2,7 +2,7 @@
 
 import { MemoryBudget, Turns } from './admission.js'
 import { Claims } from './claims/claims.js'
-import { Completions } from './completions.js'
+import { Completions } from './completions/completions.js'
 import { type Cors, createCors } from './cors.js'
 import type { Intake } from './handlers/receive-body.js'
 import type { ResolvedOptions } from './options.js'
@@ -21,17 +21,23 @@ export interface Core {
   readonly cors: Cors | undefined
   /** Says what went wrong where nobody waits for it. */
   readonly report: (error: unknown) => void
+  /** Says something that the operator of the server should know. */
+  readonly warn: (message: string) => void
 }
 
 /** Puts the parts of a server together. */
-export function createCore(options: ResolvedOptions, onError: (error: unknown) => void): Core {
+export function createCore(
+  options: ResolvedOptions,
+  { onError, warn }: { onError: (error: unknown) => void; warn: (message: string) => void },
+): Core {
   const { storage, leaseMs, claimWaitMs, maxActiveBodies, memoryBudget, segmentBytes, segmentMs, now } = options
   const leastSegment = storage.segments?.minBytes ?? 0
   const core: Core = {
     options,
-    completions: new Completions(() => core, onError),
+    completions: new Completions(() => core, { concurrency: options.completionConcurrency, onError }),
     cors: options.cors ? createCors(options.cors) : undefined,
     report: onError,
+    warn,
     claims: new Claims({ storage, leaseMs, waitMs: claimWaitMs, now, onError }),
     intake: {
       turns: new Turns(maxActiveBodies),

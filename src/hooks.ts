@@ -76,6 +76,8 @@ export interface Hooks<Context = unknown> {
     readonly attempt: number
     /** The request that completed the upload; `undefined` if it is tried again, or in the background. */
     readonly request: HookRequest<Context> | undefined
+    /** Aborted when the call has taken longer than `hookTimeoutMs`: its result counts no more. */
+    readonly signal: AbortSignal
     // biome-ignore lint/suspicious/noConfusingVoidType: a hook that answers nothing returns nothing
   }) => CompletionResult | undefined | void | Promise<CompletionResult | undefined | void>
   /** Before an upload is removed by a client's request. */

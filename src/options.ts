@@ -95,6 +95,18 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly completion?: 'await' | 'background'
   /**
+   * How many calls of `onUploadComplete` run at the same time where no request has begun them: in the background, and when
+   * they are tried again.
+   * @default 16
+   */
+  readonly completionConcurrency?: number
+  /**
+   * How long one call of `onUploadComplete` may take, in milliseconds; `0` for ever. After that the try counts as failed
+   * and is made again later. The call itself cannot be ended: its `signal` is aborted, and its result counts no more.
+   * @default 3600000 (1 hour)
+   */
+  readonly hookTimeoutMs?: number
+  /**
    * Makes the ids of uploads: letters, digits, `-` and `_`, up to 200 of them. Ids must never come again.
    * @default 40 hexadecimal digits: the time in seconds, and 128 random bits
    */

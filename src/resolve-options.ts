@@ -42,6 +42,8 @@ export function resolveOptions(options: TusServerOptions): ResolvedOptions {
     publicUrl: resolvePublicUrl(options.publicUrl),
     hooks: pickHooks(options),
     completion: resolveCompletion(options),
+    completionConcurrency: natural('completionConcurrency', options.completionConcurrency ?? 16, 1),
+    hookTimeoutMs: natural('hookTimeoutMs', options.hookTimeoutMs ?? 3_600_000, 0),
     durability,
     claimWaitMs: natural('claimWaitMs', options.claimWaitMs ?? 15_000, 0),
     leaseMs: natural('leaseMs', options.leaseMs ?? 10_000, 1),

@@ -63,7 +63,10 @@ export class TusServer<Context = unknown> {
     // What adapters pass is theirs to know: the core hands it through.
     const resolved = resolveOptions(options as TusServerOptions)
     this.basePath = resolved.basePath
-    this.#core = createCore(resolved, (error) => this.reportError(error))
+    this.#core = createCore(resolved, {
+      onError: (error) => this.reportError(error),
+      warn: (message) => this.warn(message),
+    })
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
     // What a kill has left behind is tidied up later; no request depends on it.
     this.#sweeper.start()
@@ -160,6 +163,7 @@ export class TusServer<Context = unknown> {
       await within(timeoutMs, idle)
       if (this.#running > 0) {
         this.#core.claims.stopAll()
+        this.#core.completions.stopWaiting()
         // A hook that never returns must not keep the process from its end.
         await within(STOP_MS, idle)
       }

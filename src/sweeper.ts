@@ -11,6 +11,9 @@ const STEP = 20
 /** After a start, everyone who was cut off comes back at once: tidying up waits so many milliseconds. */
 const AFTER_START_MS = 60_000
 
+/** How long tidying up waits for completions that are due, in milliseconds: a hook that hangs keeps nothing from it. */
+const MAX_DUE_MS = 10_000
+
 /** What one clean-up has done. */
 export interface CleanUpResult {
   /** How many expired uploads were removed. */
@@ -46,8 +49,11 @@ export class Sweeper {
 
   /** Does what is left to be done for complete uploads, removes all that have expired, and tidies up. */
   async cleanUp(): Promise<CleanUpResult> {
-    await this.#core.completions.runDue()
-    return this.#clean()
+    const due = this.#core.completions.runDue()
+    const [expired] = await Promise.all([this.#removeExpired(), within(MAX_DUE_MS, due)])
+    await this.#vacuum()
+    await due
+    return { expired }
   }
 
   /** Stops, and waits for what is under way, but no longer than so many milliseconds. */
@@ -64,10 +70,9 @@ export class Sweeper {
     if (!this.#closed) this.#onError(error)
   }
 
-  async #clean(): Promise<CleanUpResult> {
-    const expired = await this.#removeExpired()
+  async #clean(): Promise<void> {
+    await this.#removeExpired()
     await this.#vacuum()
-    return { expired }
   }
 
   #sweep(everyMs: number): void {

@@ -33,8 +33,13 @@ export interface CompletionResult {
   readonly body?: string | undefined
 }
 
+/** What is done next for a complete upload: `copy`: one file is made of a final upload; `hook`: the application is told. */
+export type CompletionStep = 'copy' | 'hook'
+
 /** What is left to be done once all bytes are committed, and what came of it. */
 export interface Completion {
+  /** What the next try begins with, or the present one began with. */
+  readonly step: CompletionStep
   /** Whether nothing is left to be done. */
   readonly settled: boolean
   /** How often it was tried. */

@@ -9,7 +9,7 @@ function withHook(onUploadComplete: OnUploadComplete, options: Partial<TusServer
   const clock = { ms: 1_000_000 }
   const now = (): number => clock.ms
   const storage: Storage = options.storage ?? new MemoryStorage({ now })
-  const server = startServer({ now, storage, onUploadComplete, ...options })
+  const server = startServer({ now, storage, onUploadComplete, claimWaitMs: 10, ...options })
   return {
     ...server,
     clock,
@@ -78,10 +78,11 @@ it('runs for creation-with-upload and for empty uploads, whose answer stays 201'
   expect(empty.headers.Location).toBeDefined()
 })
 
-it('while it is not settled, HEAD, GET and a repeated PATCH are answered by 423 with Retry-After', async () => {
+it('while it is not settled, GET is answered by 423, and HEAD and a repeated PATCH after a wait', async () => {
   const gate = deferred()
   const { nearly, finish, handle, patch } = withHook(() => gate.promise.then(() => ({ body: 'done' })), {
     downloads: true,
+    claimWaitMs: 10,
   })
   // Of unstated length, as chunked requests are.
   async function* nothing(): AsyncGenerator<Uint8Array> {}

@@ -89,6 +89,8 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     minFreeBytes: 0,
     checksumAlgorithms: ['sha1', 'sha256', 'sha512', 'md5', 'crc32'],
     completion: 'await',
+    completionConcurrency: 16,
+    hookTimeoutMs: 3_600_000,
     concatenation: true,
     keepPartials: false,
     cors: false,

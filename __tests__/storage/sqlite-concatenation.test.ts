@@ -146,7 +146,7 @@ describe('a kill', () => {
     // The dead one's try runs out; nobody waits for it here.
     const worker = (await storage.get('final'))?.completion?.worker
     const taken = await storage.takeCompletion('final', { owner: 'test', ttlMs: 0, dead: worker })
-    if (taken) await storage.settleCompletion('final', taken.attempt, { retryAfterMs: 0 })
+    if (taken) await storage.settleCompletion('final', taken.attempt, { retryAfterMs: 0, step: 'copy' })
     await tus.cleanUp()
     expect(files()).toEqual(['final'])
     expect(readFileSync(join(directory, 'final')).equals(whole)).toBe(true)

@@ -165,7 +165,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     },
   )
 
-  it('before the file is placed, and something is left to be done: whoever takes that on finds the file', async () => {
+  it('before the file is placed, and something is left to be done: whoever takes that on gives it its name', async () => {
     const directory = await prepared()
     const completion = `, completion: { owner: 'A', ttlMs: 0 }`
     await killed(
@@ -175,6 +175,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     )
     const { storage, file } = reopen(directory)
     expect(await storage.takeCompletion?.('id', { owner: 'B', ttlMs: 1000, dead: 'A' })).toMatchObject({ attempt: 2 })
+    expect(await storage.flatten?.('id', 2, true)).toBe(true)
     assertSameBytes(readFileSync(file), WHOLE)
   })
 

@@ -298,7 +298,10 @@ describe('beside a completion that waits for the disk', () => {
     ['a reader', (subject: Subject, id: string) => subject.assertBytes(id, FIRST, REST)],
     [
       'who does what is left',
-      ({ storage }: Subject, id: string) => storage.takeCompletion?.(id, { owner: 'B', ttlMs: LEASE_MS }),
+      async ({ storage }: Subject, id: string) => {
+        const taken = await storage.takeCompletion?.(id, { owner: 'B', ttlMs: LEASE_MS })
+        await storage.flatten?.(id, taken?.attempt ?? 0, true)
+      },
     ],
   ])('%s gives the file its name once the claim has run out, but after the record', async (_who, act) => {
     const { one, other, file } = twoProcesses()

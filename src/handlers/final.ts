@@ -63,7 +63,7 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
     })
   }
   if (unfinished) return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
-  core.completions.wake()
+  core.completions.wake('copy')
   return { status: 201, headers: location, body: undefined }
 }
 

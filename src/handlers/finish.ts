@@ -15,7 +15,7 @@ import { type CompletionResult, isPartial, type Upload } from '../upload.js'
 export async function finish(core: Core, request: TusRequest, upload: Upload): Promise<CompletionResult | undefined> {
   if (isPartial(upload)) await assembleFinalsOf(core, upload.id)
   else if (core.completions.areAwaited) return core.completions.finish(upload, hookRequest(request))
-  else if (core.options.hooks.onUploadComplete !== undefined) core.completions.wake()
+  else if (core.options.hooks.onUploadComplete !== undefined) core.completions.wake('hook')
   return undefined
 }
 

@@ -9,13 +9,14 @@ import { isExpired, missing } from './missing.js'
 
 /**
  * Answers HEAD (https://tus.io/protocols/resumable-upload#head). Whoever writes to the upload is asked to let go first,
- * so that the offset is the one at which the client can go on.
+ * so that the offset is the one at which the client can go on. A completion that is due is run, and waited for.
  * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`
  */
 export async function readOffset(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const upload = await settled(core, request, id)
-  if (upload === undefined || (await isExpired(core, upload))) throw await missing(core, id, upload)
-  core.completions.assertSettled(upload)
+  const read = await settled(core, request, id)
+  if (read === undefined || (await isExpired(core, read))) throw await missing(core, id, read)
+  const upload = await core.completions.settled(read, () => request.options.signal)
+  if (upload === undefined) throw await missing(core, id)
   const headers: Record<string, string> = { ...upload.completion?.result?.headers }
   const pending = upload.concat?.partials !== undefined && !upload.complete
   const length = pending ? await lengthOfPartials(core, upload) : upload.length
@@ -34,7 +35,7 @@ async function settled(core: Core, request: TusRequest, id: string): Promise<Upl
   if (upload === undefined || upload.complete || upload.concat?.partials === undefined) return upload
   // Its partial uploads may be complete, and a kill have come before it was assembled.
   if ((await assemble(core, id)) === 'unfinished') return upload
-  core.completions.wake()
+  core.completions.wake('copy')
   return core.options.storage.get(id)
 }
 

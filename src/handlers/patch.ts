@@ -55,7 +55,7 @@ async function append(core: Core, request: TusRequest, id: string): Promise<TusR
     checksum = checksumOf(request, core.options.checksumAlgorithms)
     if (upload.complete && !hasBody(request) && checksum === undefined) {
       await claim.release()
-      return doneBefore(core, upload, upload)
+      return await doneBefore(core, request, upload, upload)
     }
   } catch (error) {
     await claim.release()
@@ -64,7 +64,7 @@ async function append(core: Core, request: TusRequest, id: string): Promise<TusR
   const length = upload.length ?? declared
   const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
   const stored = await storeBody(core, request, claim, chunk)
-  if (upload.complete) return doneBefore(core, stored, upload)
+  if (upload.complete) return doneBefore(core, request, stored, upload)
   return done(stored, stored.completed && (await finish(core, request, stored.completed)))
 }
 
@@ -123,9 +123,15 @@ function withExpiry(thrown: unknown, { expiresAtMs }: Upload): unknown {
 }
 
 /** The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it. */
-function doneBefore(core: Core, stored: Pick<Stored, 'offset' | 'expiresAtMs'>, upload: Upload): TusResponse {
-  core.completions.assertSettled(upload)
-  return done(stored, upload.completion?.result)
+async function doneBefore(
+  core: Core,
+  request: TusRequest,
+  stored: Pick<Stored, 'offset' | 'expiresAtMs'>,
+  upload: Upload,
+): Promise<TusResponse> {
+  const settled = await core.completions.settled(upload, () => request.options.signal)
+  if (settled === undefined) throw await missing(core, upload.id)
+  return done(stored, settled.completion?.result)
 }
 
 function done(stored: Pick<Stored, 'offset' | 'expiresAtMs'>, result: CompletionResult | undefined): TusResponse {

@@ -14,6 +14,7 @@ import type {
   CompletionOutcome,
   CompletionRequest,
   CreateResult,
+  DueRequest,
   Stage,
   Storage,
 } from './storage.js'
@@ -168,7 +169,7 @@ export class CombinedStorage implements Storage {
   async flatten(id: string, attempt: number, durable: boolean): Promise<boolean> {
     const upload = await this.#records.get(id)
     if (upload === undefined) return false
-    // A try before this one has made the file; the application may have moved it since.
+    // It was made before, if not yet under its name; the application may have moved it since.
     if (isFile(upload)) return this.#placeAgain(upload)
     if (!(await this.#detach(upload, attempt, durable))) return false
     const now = await this.#records.get(id)
@@ -192,19 +193,13 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.dueCompletions} */
-  dueCompletions(limit: number): Awaitable<readonly string[]> {
-    return this.#records.dueCompletions(limit)
+  dueCompletions(request: DueRequest): Awaitable<readonly string[]> {
+    return this.#records.dueCompletions(request)
   }
 
   /** {@inheritDoc Storage.takeCompletion} */
-  async takeCompletion(
-    id: string,
-    request: CompletionRequest,
-  ): Promise<{ upload: Upload; attempt: number } | undefined> {
-    const taken = await this.#records.takeCompletion(id, request)
-    // Whoever completed it may have died before the file had its name, which the application is told now.
-    if (taken !== undefined && isFile(taken.upload)) await this.#placeAgain(taken.upload)
-    return taken
+  takeCompletion(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined> {
+    return this.#records.takeCompletion(id, request)
   }
 
   /** {@inheritDoc Storage.renewCompletion} */

@@ -64,7 +64,7 @@ export function offload(
     ...(can('flatten') && { flatten: (id, attempt, durable) => call('flatten', id, attempt, durable) }),
     ...(can('waitingFinals') && { waitingFinals: (partial) => call('waitingFinals', partial) }),
     ...(can('readyFinals') && { readyFinals: (limit) => call('readyFinals', limit) }),
-    ...(can('dueCompletions') && { dueCompletions: (limit) => call('dueCompletions', limit) }),
+    ...(can('dueCompletions') && { dueCompletions: (request) => call('dueCompletions', request) }),
     ...(can('takeCompletion') && { takeCompletion: (id, request) => call('takeCompletion', id, request) }),
     ...(can('renewCompletion') && {
       renewCompletion: (id, attempt, ttlMs) => call('renewCompletion', id, attempt, ttlMs),

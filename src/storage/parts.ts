@@ -11,6 +11,7 @@ import type {
   CompletionOutcome,
   CompletionRequest,
   CreateResult,
+  DueRequest,
 } from './storage.js'
 
 /**
@@ -161,8 +162,8 @@ export interface Records {
   waitingFinals(partial: string): Awaitable<readonly string[]>
   /** Final uploads that wait although their partial uploads are complete. */
   readyFinals(limit: number): Awaitable<readonly string[]>
-  /** Complete uploads for which something is to be done now. */
-  dueCompletions(limit: number): Awaitable<readonly string[]>
+  /** Complete uploads for which a step is due now. */
+  dueCompletions(request: DueRequest): Awaitable<readonly string[]>
   /** Takes the right to do it. */
   takeCompletion(
     id: string,

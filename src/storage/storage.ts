@@ -1,6 +1,6 @@
 // What the server asks of a place where uploads live: their records and their bytes.
 
-import type { CompletionResult, Holder, NewUpload, Tombstone, Upload } from '../upload.js'
+import type { CompletionResult, CompletionStep, Holder, NewUpload, Tombstone, Upload } from '../upload.js'
 
 /** A value, or a promise of it: a synchronous backend returns values, an asynchronous one promises. */
 export type Awaitable<T> = T | Promise<T>
@@ -37,7 +37,7 @@ export interface Commit {
   readonly syncSoon?: boolean | undefined
   /** Whether the claim ends with it: nothing follows but `close`. */
   readonly release?: boolean | undefined
-  /** Says that something is to be done once the upload is complete, in the same transaction. */
+  /** Says that the `hook` is due once the upload is complete, in the same transaction. */
   readonly completion?: CompletionRequest | undefined
 }
 
@@ -51,8 +51,22 @@ export interface CompletionRequest {
   readonly dead?: string | undefined
 }
 
-/** How a try to do what is left ended: for good, or it is tried again. */
-export type CompletionOutcome = { readonly result: CompletionResult | undefined } | { readonly retryAfterMs: number }
+/** How a try ended: for good, or it is followed by another one that begins with `step`. */
+export type CompletionOutcome =
+  | { readonly result: CompletionResult | undefined }
+  | { readonly retryAfterMs: number; readonly step: CompletionStep }
+
+/** Which due completions are wanted. */
+export interface DueRequest {
+  /** What is done next for them. */
+  readonly step: CompletionStep
+  /** How large the uploads may be, in bytes. */
+  readonly maxBytes: number
+  /** How many at most. */
+  readonly limit: number
+}
+
+export type { CompletionStep } from '../upload.js'
 
 /** What becomes of a final upload by its assembly. */
 export interface Assembly {
@@ -175,11 +189,12 @@ export interface Storage {
   /**
    * Makes a final upload of its partial uploads, as soon as they are complete and nobody has a claim of one: it refers to
    * their bytes, nothing is copied. One transaction, and once done, doing it again changes nothing. It also says that
-   * something is to be done.
+   * a `copy` is due.
    */
   assemble?(id: string, assembly: Assembly): Awaitable<AssemblyResult>
   /**
-   * Makes an assembled upload independent of its partial uploads: one file of its own, where there are files.
+   * Makes the finished file of a complete upload, where there are files: one file of its own for an assembled one, and its
+   * name if it lacks that. Once done, doing it again changes nothing.
    * @param attempt - the one that {@link Storage.takeCompletion} gave
    * @returns `false` if that try has run out, or the upload is gone
    */
@@ -190,13 +205,12 @@ export interface Storage {
   readyFinals?(limit: number): Awaitable<readonly string[]>
 
   /**
-   * Complete uploads for which something is to be done now, the earliest first. None that somebody has a claim of:
-   * whoever completed it is not through yet, or it is being removed.
+   * Complete uploads for which a step is due now, the earliest first. None that is claimed: the commit that completed it
+   * is not on the disk yet, or it is being removed.
    */
-  dueCompletions?(limit: number): Awaitable<readonly string[]>
+  dueCompletions?(request: DueRequest): Awaitable<readonly string[]>
   /**
-   * Takes the right to do it. `undefined` if it is not due, somebody has a claim of it, or nothing is left to be done.
-   * Where there are files, the finished one has its name by then.
+   * Takes the right to do what is due. `undefined` if nothing is, or the upload is claimed.
    */
   takeCompletion?(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined>
   /** Prolongs that right. `false` if it is lost. */

@@ -1,8 +1,10 @@
 // The contract of completions: what is to be done once an upload is complete is remembered, and done by one at a time.
 
 import assert from 'node:assert/strict'
-import type { Commit, CompletionOutcome } from '../storage/storage.js'
+import type { Commit, CompletionOutcome, DueRequest } from '../storage/storage.js'
 import { bytes, type Subject, type Suite } from './subject.js'
+
+const HOOKS = { step: 'hook', maxBytes: Number.MAX_SAFE_INTEGER } as const
 
 /** Completes a new upload. */
 async function complete(subject: Subject, commit: Partial<Commit> = {}): Promise<string> {
@@ -15,8 +17,8 @@ async function complete(subject: Subject, commit: Partial<Commit> = {}): Promise
 export function testCompletions({ test, has }: Suite): void {
   if (!has('dueCompletions', 'takeCompletion', 'renewCompletion', 'settleCompletion', 'claim')) return
 
-  const due = async ({ storage }: Subject, limit = 10): Promise<string> =>
-    ((await storage.dueCompletions?.(limit)) ?? []).join()
+  const due = async ({ storage }: Subject, limit = 10, wanted: Partial<DueRequest> = {}): Promise<string> =>
+    ((await storage.dueCompletions?.({ ...HOOKS, limit, ...wanted })) ?? []).join()
   const take = async ({ storage, leaseMs }: Subject, id: string, owner = 'A', dead?: string) =>
     storage.takeCompletion?.(id, { owner, ttlMs: leaseMs, dead })
   const settle = async ({ storage }: Subject, id: string, attempt: number, outcome: CompletionOutcome) =>
@@ -86,7 +88,7 @@ export function testCompletions({ test, has }: Suite): void {
   test('one that failed is due again when it is time', async (subject) => {
     const id = await complete(subject, { completion: { owner: 'A', ttlMs: subject.leaseMs } })
     const other = await complete(subject, { completion: { owner: undefined, ttlMs: 0 } })
-    assert.equal(await settle(subject, id, 1, { retryAfterMs: subject.leaseMs }), true)
+    assert.equal(await settle(subject, id, 1, { retryAfterMs: subject.leaseMs, step: 'hook' }), true)
     assert.equal(await due(subject), other)
     assert.equal((await subject.get(id)).completion?.worker, undefined)
     assert.equal(await settle(subject, id, 1, { result: undefined }), false)
@@ -94,6 +96,32 @@ export function testCompletions({ test, has }: Suite): void {
     assert.equal(await due(subject), `${other},${id}`)
     assert.equal(await due(subject, 1), other)
     assert.equal((await take(subject, id))?.attempt, 2)
+  })
+
+  test('it is found by what is done next, and by how large it is', async (subject) => {
+    const id = await complete(subject, { completion: { owner: undefined, ttlMs: 0 } })
+    assert.equal((await subject.get(id)).completion?.step, 'hook')
+    assert.equal(await due(subject, 10, { maxBytes: subject.unit }), id)
+    assert.equal(await due(subject, 10, { maxBytes: subject.unit - 1 }), '')
+    assert.equal(await due(subject, 10, { step: 'copy' }), '')
+    const taken = await take(subject, id)
+    assert.equal(taken?.upload.completion?.step, 'hook')
+    assert.equal(await settle(subject, id, 1, { retryAfterMs: 0, step: 'copy' }), true)
+    assert.equal(await due(subject), '')
+    assert.equal(await due(subject, 10, { step: 'copy' }), id)
+    assert.equal((await take(subject, id))?.upload.completion?.step, 'copy')
+  })
+
+  test('those that are large, claimed or not due hide no others, however few are wanted', async (subject) => {
+    const now = { completion: { owner: undefined, ttlMs: 0 } } as const
+    const later = await complete(subject, { completion: { owner: 'A', ttlMs: subject.leaseMs } })
+    const claimed = await complete(subject, now)
+    const { id: large } = await subject.create({ length: subject.unit * 2 })
+    await subject.append(large, bytes(subject.unit * 2), { complete: true, ...now })
+    const small = await complete(subject, now)
+    await subject.claim(claimed)
+    assert.equal(await due(subject, 1, { maxBytes: subject.unit }), small)
+    assert.notEqual(later, small)
   })
 
   test('it is left alone as long as somebody has a claim, unless that one is dead', async (subject) => {

@@ -123,7 +123,10 @@ export function testConcatenation({ test, has }: Suite): void {
     const id = await final(subject, [await partial(subject, one)])
     const completion = { owner: 'A', ttlMs: leaseMs }
     assert.equal(await storage.assemble?.(id, { ...ASSEMBLY, completion }), 'ok')
-    assert.equal((await storage.dueCompletions?.(10))?.length, 0)
+    assert.equal(
+      (await storage.dueCompletions?.({ step: 'copy', maxBytes: Number.MAX_SAFE_INTEGER, limit: 10 }))?.length,
+      0,
+    )
     assert.equal(await storage.takeCompletion?.(id, { owner: 'B', ttlMs: leaseMs }), undefined)
     const { attempt, worker } = (await subject.get(id)).completion ?? {}
     assert.deepEqual([attempt, worker], [1, 'A'])

@@ -11,7 +11,9 @@ import type {
   CommitResult,
   CompletionOutcome,
   CompletionRequest,
+  CompletionStep,
   CreateResult,
+  DueRequest,
 } from '../storage.js'
 
 interface Entry {
@@ -101,7 +103,7 @@ export class MemoryRecords implements Records {
       length: commit.length ?? upload.length,
       expiresAtMs: commit.expiresAtMs === undefined ? upload.expiresAtMs : (commit.expiresAtMs ?? undefined),
       complete: commit.complete,
-      completion: commit.completion && this.#begun(commit.completion),
+      completion: commit.completion && this.#begun('hook', commit.completion),
       holder: commit.release ? undefined : upload.holder,
       pieces: commit.pieces ?? upload.pieces,
     }
@@ -189,7 +191,7 @@ export class MemoryRecords implements Records {
       length: sum,
       complete: true,
       expiresAtMs: expiresAtMs ?? undefined,
-      completion: this.#begun(completion ?? { owner: undefined, ttlMs: 0 }),
+      completion: this.#begun('copy', completion ?? { owner: undefined, ttlMs: 0 }),
       pieces: assembledPieces(partials),
     }
     this.#sharing.add(id)
@@ -216,10 +218,11 @@ export class MemoryRecords implements Records {
     return this.#pendingFinals(ready).slice(0, limit)
   }
 
-  dueCompletions(limit: number): readonly string[] {
+  dueCompletions({ step, maxBytes, limit }: DueRequest): readonly string[] {
     const due: Array<{ id: string; atMs: number }> = []
     for (const { upload, buried } of this.#entries.values()) {
       const atMs = upload.completion?.dueAtMs
+      if (upload.completion?.step !== step || upload.offset > maxBytes) continue
       if (!buried && atMs !== undefined && atMs <= this.#now() && isReady(upload, this.#now())) {
         due.push({ id: upload.id, atMs })
       }
@@ -252,7 +255,7 @@ export class MemoryRecords implements Records {
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): boolean {
     const change =
       'retryAfterMs' in outcome
-        ? { worker: undefined, dueAtMs: this.#now() + outcome.retryAfterMs }
+        ? { worker: undefined, dueAtMs: this.#now() + outcome.retryAfterMs, step: outcome.step }
         : { worker: undefined, dueAtMs: undefined, settled: true, result: outcome.result }
     return this.#change(id, attempt, change)
   }
@@ -270,9 +273,9 @@ export class MemoryRecords implements Records {
     )
   }
 
-  #begun({ owner, ttlMs }: CompletionRequest): Completion {
+  #begun(step: CompletionStep, { owner, ttlMs }: CompletionRequest): Completion {
     const attempt = owner === undefined ? 0 : 1
-    return { settled: false, attempt, dueAtMs: this.#now() + ttlMs, worker: owner, result: undefined }
+    return { step, settled: false, attempt, dueAtMs: this.#now() + ttlMs, worker: owner, result: undefined }
   }
 
   #change(id: string, attempt: number, change: Partial<Completion>): boolean {

@@ -11,6 +11,7 @@ import type {
   CompletionOutcome,
   CompletionRequest,
   CreateResult,
+  DueRequest,
 } from '../storage.js'
 import type { Batch } from './batch.js'
 import type { SQLiteRecords } from './sqlite-records.js'
@@ -108,8 +109,8 @@ export class BatchedRecords implements Records {
     return this.#batch.read(() => this.#records.readyFinals(limit))
   }
 
-  dueCompletions(limit: number): Promise<readonly string[]> {
-    return this.#batch.read(() => this.#records.dueCompletions(limit))
+  dueCompletions(request: DueRequest): Promise<readonly string[]> {
+    return this.#batch.read(() => this.#records.dueCompletions(request))
   }
 
   takeCompletion(

@@ -29,7 +29,7 @@ const SQL = {
   liveOn: `UPDATE uploads SET expires_at = ? WHERE expires_at < ? AND complete = 0
     AND id IN (SELECT final FROM waiting WHERE partial = ?)`,
   assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, expires_at = ?, complete = 1, due_at = ?, attempt = ?,
-    worker = ? WHERE id = ?`,
+    worker = ?, step = 'copy' WHERE id = ?`,
   share: 'INSERT OR IGNORE INTO sharing (blob, upload) VALUES (?, ?)',
   shareNoMore: 'DELETE FROM sharing WHERE upload = ?',
   sharedBy: `SELECT 1 FROM uploads WHERE buried = 0 AND id <> ?

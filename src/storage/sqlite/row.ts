@@ -6,7 +6,7 @@ import { firstPieces } from '../pieces.js'
 
 /** A whole row, for SELECT and RETURNING: as one value, since drivers take longer over twenty of them than JSON does. */
 export const RECORD = `json_array(id, name, length, offset, metadata, created_at, expires_at, complete, fence, owner,
-  lease_until, pieces, attributes, concat, due_at, attempt, worker, result, synced, boot) AS record`
+  lease_until, pieces, attributes, concat, due_at, attempt, worker, result, synced, boot, step) AS record`
 
 /** What a statement with {@link RECORD} gives. */
 export interface Row {
@@ -38,6 +38,7 @@ interface Values {
   readonly 17: Text
   readonly 18: number
   readonly 19: Text
+  readonly 20: Text
 }
 
 /**
@@ -66,6 +67,7 @@ export function uploadOf({ record }: Row, boot: string): StoredUpload {
       attempt === null
         ? undefined
         : {
+            step: values[20] === 'copy' ? 'copy' : 'hook',
             settled: dueAtMs === undefined,
             attempt,
             dueAtMs,

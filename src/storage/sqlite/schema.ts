@@ -62,6 +62,10 @@ const MIGRATIONS: readonly string[] = [
      added_at INTEGER NOT NULL,
      boot TEXT NOT NULL
    ) STRICT;`,
+  `ALTER TABLE uploads ADD COLUMN step TEXT;  -- of the completion: what the next try begins with
+   UPDATE uploads SET step = iif(json_extract(concat, '$.partials') IS NULL, 'hook', 'copy') WHERE attempt IS NOT NULL;
+   DROP INDEX uploads_due;
+   CREATE INDEX uploads_due ON uploads (step, due_at, offset) WHERE due_at IS NOT NULL;`,
 ]
 
 /** The version that this package writes. */

@@ -12,9 +12,10 @@ import type {
   CompletionOutcome,
   CompletionRequest,
   CreateResult,
+  DueRequest,
 } from '../storage.js'
 import { Batch } from './batch.js'
-import { CompletionRows } from './completions.js'
+import { CompletionRows } from './completion-rows.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { SQLiteJournal } from './journal.js'
@@ -41,7 +42,7 @@ const SQL = {
   renew: 'UPDATE uploads SET lease_until = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   release: 'UPDATE uploads SET owner = NULL WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), expires_at = iif(?, ?, expires_at),
-      complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?,
+      complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?, step = ?,
       synced = iif(?, ?, synced), boot = ?
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
   bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL AND NOT ${IS_NEEDED}
@@ -49,7 +50,7 @@ const SQL = {
   markSynced: `UPDATE uploads SET synced = ?, boot = iif(offset = ?, NULL, boot)
     WHERE id = ? AND created_at = ? AND offset >= ? AND synced < ?`,
   fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = ?, complete = 0, due_at = NULL,
-      attempt = NULL, worker = NULL
+      attempt = NULL, worker = NULL, step = NULL
     WHERE id = ? AND created_at = ? AND offset = ? AND (complete = 0 OR fence = ? AND owner IS NOT NULL)`,
   forget: 'DELETE FROM uploads WHERE id = ? AND buried = 1',
   keep: 'INSERT OR REPLACE INTO tombstones (id, status, until) VALUES (?, ?, ?)',
@@ -214,6 +215,7 @@ export class SQLiteRecords implements Records {
       completion ? this.#now() + completion.ttlMs : null,
       completion ? (completion.owner === undefined ? 0 : 1) : null,
       completion?.owner ?? null,
+      completion ? 'hook' : null,
       commit.synced ? 1 : 0,
       commit.to,
       commit.synced ? null : this.#boot,
@@ -303,8 +305,8 @@ export class SQLiteRecords implements Records {
     return this.#concatenations.readyFinals(this.#now(), limit)
   }
 
-  dueCompletions(limit: number): readonly string[] {
-    return this.#completions.due(limit)
+  dueCompletions(request: DueRequest): readonly string[] {
+    return this.#completions.due(request)
   }
 
   takeCompletion(id: string, request: CompletionRequest): { upload: StoredUpload; attempt: number } | undefined {

@@ -1,7 +1,7 @@
 // What is left to be done for complete uploads: the column `due_at` says when, and is the lease of who does it as well.
 
 import type { StoredUpload } from '../parts.js'
-import type { CompletionOutcome, CompletionRequest } from '../storage.js'
+import type { CompletionOutcome, CompletionRequest, DueRequest } from '../storage.js'
 import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { Statements } from './statements.js'
@@ -9,14 +9,14 @@ import type { Writes } from './writes.js'
 
 const SQL = {
   // Not while somebody holds the upload: the commit that completed it is not on the disk yet, or it is being removed.
-  due: `SELECT id FROM uploads WHERE due_at <= ? AND due_at IS NOT NULL AND buried = 0
+  due: `SELECT id FROM uploads WHERE step = ? AND due_at <= ? AND due_at IS NOT NULL AND offset <= ? AND buried = 0
     AND (owner IS NULL OR lease_until <= ?) ORDER BY due_at LIMIT ?`,
   take: `UPDATE uploads SET due_at = ?, attempt = attempt + 1, worker = ?
     WHERE id = ? AND buried = 0 AND due_at IS NOT NULL AND (due_at <= ? OR worker = ?)
       AND (owner IS NULL OR lease_until <= ? OR owner = ?) RETURNING ${RECORD}`,
   renew: `UPDATE uploads SET due_at = ? WHERE id = ? AND buried = 0 AND due_at IS NOT NULL AND attempt = ?
     AND worker IS NOT NULL`,
-  settle: `UPDATE uploads SET due_at = ?, worker = NULL, result = ? WHERE id = ? AND buried = 0 AND due_at IS NOT NULL
+  settle: `UPDATE uploads SET due_at = ?, worker = NULL, result = ?, step = coalesce(?, step) WHERE id = ? AND buried = 0 AND due_at IS NOT NULL
     AND attempt = ? AND worker IS NOT NULL`,
 } as const
 
@@ -37,9 +37,9 @@ export class CompletionRows {
     this.#boot = boot
   }
 
-  due(limit: number): readonly string[] {
+  due({ step, maxBytes, limit }: DueRequest): readonly string[] {
     const now = this.#now()
-    return this.#statements.all<{ id: string }>('due', now, now, limit).map(({ id }) => id)
+    return this.#statements.all<{ id: string }>('due', step, now, maxBytes, now, limit).map(({ id }) => id)
   }
 
   take(id: string, { owner, ttlMs, dead }: CompletionRequest): { upload: StoredUpload; attempt: number } | undefined {
@@ -57,6 +57,7 @@ export class CompletionRows {
   settle(id: string, attempt: number, outcome: CompletionOutcome): boolean {
     const dueAtMs = 'retryAfterMs' in outcome ? this.#now() + outcome.retryAfterMs : null
     const result = 'result' in outcome && outcome.result !== undefined ? JSON.stringify(outcome.result) : null
-    return this.#statements.write('settle', dueAtMs, result, id, attempt)
+    const step = 'retryAfterMs' in outcome ? outcome.step : null
+    return this.#statements.write('settle', dueAtMs, result, step, id, attempt)
   }
 }
