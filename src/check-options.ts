@@ -25,11 +25,11 @@ export type Checks<T> = { readonly [Key in keyof Required<T>]: Check }
 /** How {@link checkOptions} names what it finds. */
 export interface CheckContext {
   /** Comes before the names of nested options: `'expiration.'`. */
-  readonly prefix?: string
+  readonly prefix?: string | undefined
   /** What other packages call an option, and what it is called here. */
-  readonly aliases?: Readonly<Record<string, string>>
+  readonly aliases?: Readonly<Record<string, string>> | undefined
   /** Options that must be there. */
-  readonly required?: readonly string[]
+  readonly required?: readonly string[] | undefined
 }
 
 /** A name is offered as the one that was meant if at most this share of its characters differs. */
@@ -108,10 +108,21 @@ export const callback: Check = (value) => (typeof value === 'function' ? undefin
 /** Anything. */
 export const anything: Check = () => undefined
 
-/** A safe integer of at least `least`. */
-export function integerFrom(least: number): Check {
+/** What `setTimeout` can wait for, in milliseconds: with more it does not wait at all. */
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** An integer of at least `least`, and at most `most`. */
+export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Check {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`
   return (value) =>
-    Number.isSafeInteger(value) && (value as number) >= least ? undefined : `an integer of at least ${least}`
+    Number.isInteger(value) && (value as number) >= least && (value as number) <= most
+      ? undefined
+      : `an integer ${range}`
+}
+
+/** A time that something waits for, in milliseconds: at least `least`, and at most what a timer can. */
+export function milliseconds(least: number): Check {
+  return integer(least, MAX_TIMER_MS)
 }
 
 /** One of a few strings. */

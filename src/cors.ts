@@ -1,5 +1,8 @@
 // CORS: who may use the server from pages of other origins, and what they may send and see.
 
+import { validateHeaderName } from 'node:http'
+import { isRegExp } from 'node:util/types'
+import { boolean, type Checks, integer, show } from './check-options.js'
 import type { TusRequest } from './request.js'
 
 /** Says whether pages of an origin may use the server. */
@@ -8,24 +11,43 @@ export type OriginCheck = (origin: string) => boolean | Promise<boolean>
 /** Options for requests from pages of other origins. */
 export interface CorsOptions {
   /**
-   * Who may: one origin (`'https://app.example'`), a list, a function, or `'*'` for all.
+   * Who may: one origin (`'https://app.example'`), a list, a function, or `'*'` for all. Origins are written as browsers
+   * send them: in lower case, without a path, a slash at the end or the port that is the scheme's own.
    * @default '*'
    */
-  readonly origin?: string | readonly string[] | OriginCheck
+  readonly origin?: string | readonly string[] | OriginCheck | undefined
   /**
    * Whether cookies and HTTP authentication may come along. Not together with `'*'`.
    * @default false
    */
-  readonly credentials?: boolean
+  readonly credentials?: boolean | undefined
   /**
    * How long a browser may remember the answer to a preflight, in seconds.
    * @default 86400
    */
-  readonly maxAge?: number
+  readonly maxAge?: number | undefined
   /** Headers that requests may have besides those of the protocol, such as `Authorization`. */
-  readonly allowedHeaders?: readonly string[]
+  readonly allowedHeaders?: readonly string[] | undefined
   /** Headers that pages may see besides those of the protocol. */
-  readonly exposedHeaders?: readonly string[]
+  readonly exposedHeaders?: readonly string[] | undefined
+}
+
+/** The checks of {@link CorsOptions}. */
+export const CORS_CHECKS: Checks<CorsOptions> = {
+  origin: areOrigins,
+  credentials: boolean,
+  maxAge: integer(0),
+  allowedHeaders: areHeaderNames,
+  exposedHeaders: areHeaderNames,
+}
+
+/** What other packages call them. */
+export const CORS_ALIASES: Readonly<Record<string, string>> = {
+  allowedOrigins: 'cors.origin',
+  origins: 'cors.origin',
+  allowCredentials: 'cors.credentials',
+  allowedCredentials: 'cors.credentials',
+  headers: 'cors.allowedHeaders',
 }
 
 const ALLOWED_METHODS = 'POST, HEAD, PATCH, DELETE, OPTIONS, GET'
@@ -101,4 +123,45 @@ export function createCors(options: CorsOptions): Cors {
 function isAllowed(allowed: string | readonly string[] | OriginCheck, origin: string): boolean | Promise<boolean> {
   if (typeof allowed === 'function') return allowed(origin)
   return typeof allowed === 'string' ? allowed === '*' || allowed === origin : allowed.includes(origin)
+}
+
+// An origin as browsers send it (https://html.spec.whatwg.org/#ascii-serialisation-of-an-origin): those of applications
+// have schemes of their own (capacitor://localhost), of which URL.origin knows nothing.
+const ORIGIN = /^[a-z][a-z0-9+.-]*:\/\/[^\s/?#@\\A-Z]+$/
+
+function areOrigins(value: unknown): string | undefined {
+  if (typeof value === 'function' || value === '*') return undefined
+  if (!Array.isArray(value)) return isOrigin(value)
+  for (const one of value) {
+    const wanted = one === '*' ? "without '*', which stands alone" : isOrigin(one)
+    if (wanted !== undefined) return `a list of origins: ${show(one)} must be ${wanted}`
+  }
+  return undefined
+}
+
+function isOrigin(value: unknown): string | undefined {
+  if (typeof value !== 'string') {
+    const instead = value === true ? "'*'" : isRegExp(value) ? `(origin) => ${value}.test(origin)` : undefined
+    return `an origin, a list of them, a function, or '*'${instead === undefined ? '' : ` (for this one write ${instead})`}`
+  }
+  if (value === 'null')
+    return 'an origin (null is what any sandboxed page sends: let a function allow it, if it must be)'
+  const meant = URL.canParse(value) ? new URL(value).origin : undefined
+  if (meant === value || (meant === 'null' && ORIGIN.test(value))) return undefined
+  const instead = meant === undefined || meant === 'null' ? 'https://app.example' : meant
+  return `an origin as browsers send it, such as '${instead}'`
+}
+
+function areHeaderNames(value: unknown): string | undefined {
+  const names: readonly unknown[] = Array.isArray(value) ? value : [undefined]
+  return names.every(isHeaderName) ? undefined : "a list of header names, such as ['X-Mine']"
+}
+
+function isHeaderName(name: unknown): boolean {
+  try {
+    validateHeaderName(name as string)
+    return true
+  } catch {
+    return false
+  }
 }

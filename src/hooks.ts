@@ -26,13 +26,48 @@ export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'comple
 /** What {@link Hooks.onUploadCreate} may decide. */
 export interface CreateDecision {
   /** The id, and so the last segment of the URL: letters, digits, `-` and `_`. Must be new. */
-  readonly id?: string
+  readonly id?: string | undefined
   /** The name of the finished file, below the storage's directory; `/` separates folders. Must be new. */
-  readonly name?: string
+  readonly name?: string | undefined
   /** Takes the place of the client's metadata. */
-  readonly metadata?: Readonly<Record<string, string>>
+  readonly metadata?: Readonly<Record<string, string>> | undefined
   /** Values of the application's own, kept with the upload and never sent to clients. Anything that JSON can hold. */
-  readonly attributes?: Readonly<Record<string, unknown>>
+  readonly attributes?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** A callback: it may be asynchronous, and is awaited. */
+export type Hook<Event, Result = void> = (event: Event) => Result | Promise<Result>
+
+/** A client's request, and the upload that it is about. */
+export interface UploadEvent<Context = unknown> {
+  readonly request: HookRequest<Context>
+  readonly upload: HookUpload
+}
+
+/** A client's request, and the upload that it names; `undefined` if it names none that exists. */
+export interface RequestEvent<Context = unknown> {
+  readonly request: HookRequest<Context>
+  readonly upload: HookUpload | undefined
+}
+
+/** A finished upload. */
+export interface CompleteEvent<Context = unknown> {
+  readonly upload: HookUpload
+  /** The absolute path of the finished file, where the storage has files. */
+  readonly path: string | undefined
+  /** 1 at the first try. */
+  readonly attempt: number
+  /** The request that completed the upload; `undefined` if it is tried again, or in the background. */
+  readonly request: HookRequest<Context> | undefined
+  /** Aborted when the call has taken longer than `hookTimeoutMs`: its result counts no more. */
+  readonly signal: AbortSignal
+}
+
+/** An upload that was removed. */
+export interface TerminateEvent<Context = unknown> {
+  /** `undefined` if no request caused it. */
+  readonly request: HookRequest<Context> | undefined
+  readonly upload: HookUpload
 }
 
 /**
@@ -44,56 +79,30 @@ export interface Hooks<Context = unknown> {
    * Before anything else is done for a request, preflights aside: for authorisation. `upload` is the record where the
    * request names one that exists. For a final upload it runs once more with each of its partial uploads.
    */
-  readonly onIncomingRequest?: (event: {
-    readonly request: HookRequest<Context>
-    readonly upload: HookUpload | undefined
-  }) => void | Promise<void>
+  readonly onIncomingRequest?: Hook<RequestEvent<Context>> | undefined
   /** Before an upload is created. `upload.id` is the id that it will have unless the hook names another. */
-  readonly onUploadCreate?: (event: {
-    readonly request: HookRequest<Context>
-    readonly upload: HookUpload
-    // biome-ignore lint/suspicious/noConfusingVoidType: a hook that decides nothing returns nothing
-  }) => CreateDecision | undefined | void | Promise<CreateDecision | undefined | void>
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook that decides nothing returns nothing
+  readonly onUploadCreate?: Hook<UploadEvent<Context>, CreateDecision | undefined | void> | undefined
   /**
    * After bytes were committed: the chunk, or a segment in the middle of a long one. Throwing a {@link TusError} stops
    * the upload and removes it.
    */
-  readonly onChunkReceived?: (event: {
-    readonly request: HookRequest<Context>
-    readonly upload: HookUpload
-  }) => void | Promise<void>
+  readonly onChunkReceived?: Hook<UploadEvent<Context>> | undefined
   /**
    * After all bytes of an upload are committed, at least once for each: if it fails, or the process dies before it has
    * returned, it runs again, until it succeeds. Not for partial uploads of a concatenation. What it returns becomes part
    * of the finishing answer. Throwing a {@link TusError} is a verdict: the upload is removed, and requests for it are
    * answered by that status from then on. Throwing anything else is a failure: it is tried again, later each time.
    */
-  readonly onUploadComplete?: (event: {
-    readonly upload: HookUpload
-    /** The absolute path of the finished file, where the storage has files. */
-    readonly path: string | undefined
-    /** 1 at the first try. */
-    readonly attempt: number
-    /** The request that completed the upload; `undefined` if it is tried again, or in the background. */
-    readonly request: HookRequest<Context> | undefined
-    /** Aborted when the call has taken longer than `hookTimeoutMs`: its result counts no more. */
-    readonly signal: AbortSignal
-    // biome-ignore lint/suspicious/noConfusingVoidType: a hook that answers nothing returns nothing
-  }) => CompletionResult | undefined | void | Promise<CompletionResult | undefined | void>
+  // biome-ignore lint/suspicious/noConfusingVoidType: a hook that answers nothing returns nothing
+  readonly onUploadComplete?: Hook<CompleteEvent<Context>, CompletionResult | undefined | void> | undefined
   /** Before an upload is removed by a client's request. */
-  readonly onBeforeTerminate?: (event: {
-    readonly request: HookRequest<Context>
-    readonly upload: HookUpload
-  }) => void | Promise<void>
+  readonly onBeforeTerminate?: Hook<UploadEvent<Context>> | undefined
   /**
    * After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. There is
    * nothing left to refuse: what it throws goes to the log, and changes no answer.
    */
-  readonly onUploadTerminate?: (event: {
-    /** `undefined` if no request caused it. */
-    readonly request: HookRequest<Context> | undefined
-    readonly upload: HookUpload
-  }) => void | Promise<void>
+  readonly onUploadTerminate?: Hook<TerminateEvent<Context>> | undefined
 }
 
 /** A request as hooks see it. */

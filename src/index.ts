@@ -7,7 +7,17 @@ export type { ChecksumAlgorithm } from './checksum.js'
 export type { CorsOptions, OriginCheck } from './cors.js'
 export { ERRORS, isTusError, TusError, type TusErrorCode, type TusErrorOptions } from './errors.js'
 export { formatUploadMetadata, parseUploadMetadata } from './headers/upload-metadata.js'
-export type { CreateDecision, HookRequest, Hooks, HookUpload } from './hooks.js'
+export type {
+  CompleteEvent,
+  CreateDecision,
+  Hook,
+  HookRequest,
+  Hooks,
+  HookUpload,
+  RequestEvent,
+  TerminateEvent,
+  UploadEvent,
+} from './hooks.js'
 export type {
   ConcatenationOptions,
   Durability,

@@ -38,124 +38,124 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    * matter.
    * @default '/files'
    */
-  readonly basePath?: string
+  readonly basePath?: string | undefined
   /**
    * The largest upload, in bytes, or a function that says it for a request (`undefined`: no limit). Larger ones are
    * refused with 413 before their body is read.
    * @default no limit
    */
-  readonly maxSize?: MaxSize<Context>
+  readonly maxSize?: MaxSize<Context> | undefined
   /**
    * The largest body of one request, in bytes. Larger ones are refused with 413, before they are read where they state
    * their length.
    * @default no limit
    */
-  readonly maxChunkSize?: number
+  readonly maxChunkSize?: number | undefined
   /**
    * The longest `Upload-Metadata`, in bytes. Node itself refuses requests whose headers have more than 16 KiB in all.
    * @default 8192
    */
-  readonly maxMetadataSize?: number
+  readonly maxMetadataSize?: number | undefined
   /**
    * How many bytes must stay free where uploads are stored: creation is refused with 507 if the length that is declared
    * would not leave so much, or, where no length is known yet, if less is free now. What other unfinished uploads still
    * miss is not counted, so leave room for them. The storage must know how much is free (`SQLiteStorage` does).
    * @default 0: nothing is refused before the disk is full
    */
-  readonly minFreeBytes?: number
+  readonly minFreeBytes?: number | undefined
   /**
    * The algorithms of the checksum extension. `[]` switches it off.
    * @default sha1, sha256, sha512, md5, crc32
    */
-  readonly checksumAlgorithms?: readonly ChecksumAlgorithm[]
+  readonly checksumAlgorithms?: readonly ChecksumAlgorithm[] | undefined
   /**
    * Answers pages of other origins. Leave it off where the application sees to it, with the package `cors` for instance.
    * @default false
    */
-  readonly cors?: CorsOptions | false
+  readonly cors?: CorsOptions | false | undefined
   /**
    * Whether GET on a finished upload's URL sends its bytes, with ranges.
    * @default false
    */
-  readonly downloads?: boolean
+  readonly downloads?: boolean | undefined
   /**
    * When uploads expire. The storage must be able to find them (all of this package are).
    * @default never
    */
-  readonly expiration?: ExpirationOptions | false
+  readonly expiration?: ExpirationOptions | false | undefined
   /**
    * Uploads made of others (parallel uploads): `false` switches them off.
    * @default on, if the storage can
    */
-  readonly concatenation?: ConcatenationOptions | false
+  readonly concatenation?: ConcatenationOptions | false | undefined
   /**
    * Whether the answer that completes an upload waits for `onUploadComplete`: `'await'`, or `'background'` for work that
    * takes longer than a client waits. While it is awaited and not done, HEAD is answered by 423.
    * @default 'await'
    */
-  readonly completion?: 'await' | 'background'
+  readonly completion?: 'await' | 'background' | undefined
   /**
    * How many calls of `onUploadComplete` run at the same time where no request has begun them: in the background, and when
    * they are tried again.
    * @default 16
    */
-  readonly completionConcurrency?: number
+  readonly completionConcurrency?: number | undefined
   /**
    * How long one call of `onUploadComplete` may take, in milliseconds; `0` for ever. After that the try counts as failed
    * and is made again later. The call itself cannot be ended: its `signal` is aborted, and its result counts no more.
    * @default 3600000 (1 hour)
    */
-  readonly hookTimeoutMs?: number
+  readonly hookTimeoutMs?: number | undefined
   /**
    * Makes the ids of uploads: letters, digits, `-` and `_`, up to 200 of them. Ids must never come again.
    * @default 40 hexadecimal digits: the time in seconds, and 128 random bits
    */
-  readonly generateId?: (request: HookRequest<Context>) => string | Promise<string>
+  readonly generateId?: ((request: HookRequest<Context>) => string | Promise<string>) | undefined
   /**
    * Whether `Location` has scheme and host, as the adapter sees them: in Express `req.protocol` and `req.host`, so the
    * setting `trust proxy` decides. Otherwise it is a path, right behind every proxy that keeps the path.
    * @default false
    */
-  readonly absoluteLocation?: boolean
+  readonly absoluteLocation?: boolean | undefined
   /**
    * What upload URLs begin with, where a proxy changes the path: `'https://cdn.example/up'`. Takes the place of the mount
    * in `Location`.
    * @default the mount that the client used
    */
-  readonly publicUrl?: string
+  readonly publicUrl?: string | undefined
   /**
    * What must have reached the disk before an answer.
    * @default 'completed'
    */
-  readonly durability?: Durability
+  readonly durability?: Durability | undefined
   /**
    * How long a request waits for an upload that another one is writing to and does not let go of, in milliseconds.
    * Then it is answered by 423.
    * @default 15000
    */
-  readonly claimWaitMs?: number
+  readonly claimWaitMs?: number | undefined
   /**
    * How long the right to write to an upload lasts unless it is renewed, in milliseconds: after so long an upload is
    * free again whose process hangs. (One whose process died is free at once.)
    * @default 10000
    */
-  readonly leaseMs?: number
+  readonly leaseMs?: number | undefined
   /**
    * How many bodies are read at the same time. The others wait, with TCP's own backpressure. With more of them than
    * processors the event loop waits for its turn among the threads that write.
    * @default as many as there are processors, but at least 2 and at most 4
    */
-  readonly maxActiveBodies?: number
+  readonly maxActiveBodies?: number | undefined
   /**
    * How many bytes of bodies may be held in memory at the same time.
    * @default 67108864 (64 MiB)
    */
-  readonly memoryBudget?: number
+  readonly memoryBudget?: number | undefined
   /**
    * A long body is committed before it has brought more bytes than this: what a crash in the middle of it loses at most.
    * @default 16777216 (16 MiB)
    */
-  readonly segmentBytes?: number
+  readonly segmentBytes?: number | undefined
   /**
    * A slow body is committed each time so many milliseconds have gone by, where that comes before `segmentBytes`. One that
    * brings less than 16 KiB in that time is committed less and less often, after 64 times as long at the latest, so that a
@@ -163,22 +163,22 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    * breaks, all that arrived is committed.
    * @default 1000
    */
-  readonly segmentMs?: number
+  readonly segmentMs?: number | undefined
   /**
    * Where warnings and errors go.
    * @default console
    */
-  readonly logger?: Logger
+  readonly logger?: Logger | undefined
   /**
    * Called with every error that a client got a bare 5xx for, with what kept a finished file from being sent, and with what
    * went wrong in the background.
    */
-  readonly onError?: (error: unknown, context: ErrorContext | undefined) => void
+  readonly onError?: ((error: unknown, context: ErrorContext | undefined) => void) | undefined
   /**
    * The clock, in milliseconds since the epoch; for tests.
    * @default Date.now
    */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
 }
 
 /** When uploads expire. */
@@ -189,17 +189,17 @@ export interface ExpirationOptions {
    * A finished upload expires so many milliseconds after its last chunk.
    * @default never
    */
-  readonly finishedAfterMs?: number
+  readonly finishedAfterMs?: number | undefined
   /**
    * How often expired uploads are looked for, in milliseconds. Several processes share the work: one of them does it.
    * @default 60000
    */
-  readonly sweepEveryMs?: number
+  readonly sweepEveryMs?: number | undefined
   /**
    * For how long a request for an expired upload is answered by 410 instead of 404, in milliseconds.
    * @default 604800000 (7 days)
    */
-  readonly rememberMs?: number
+  readonly rememberMs?: number | undefined
 }
 
 /** What becomes of partial uploads. */
@@ -209,7 +209,7 @@ export interface ConcatenationOptions {
    * their space once more. Otherwise they are removed as soon as the final upload has a file of its own.
    * @default false
    */
-  readonly keepPartials?: boolean
+  readonly keepPartials?: boolean | undefined
 }
 
 /** The largest upload in bytes, or a function that says it for a request. */
@@ -217,8 +217,11 @@ export type MaxSize<Context = unknown> =
   | number
   | ((request: HookRequest<Context>) => number | undefined | Promise<number | undefined>)
 
+/** Options with all defaults filled in, so that none is `undefined`. */
+type Resolved<T> = { readonly [Key in keyof T]-?: Exclude<T[Key], undefined> }
+
 /** {@link ExpirationOptions} with all defaults filled in. */
-export interface ResolvedExpiration extends Required<Omit<ExpirationOptions, 'finishedAfterMs'>> {
+export interface ResolvedExpiration extends Resolved<Omit<ExpirationOptions, 'finishedAfterMs'>> {
   readonly finishedAfterMs: number | undefined
 }
 
@@ -233,7 +236,7 @@ type Unset =
   | keyof Hooks
 
 /** Options with all defaults filled in. */
-export interface ResolvedOptions extends Required<Omit<TusServerOptions, Unset>> {
+export interface ResolvedOptions extends Resolved<Omit<TusServerOptions, Unset>> {
   readonly maxSize: MaxSize | undefined
   readonly maxChunkSize: number
   readonly generateId: ((request: HookRequest) => string | Promise<string>) | undefined

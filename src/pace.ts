@@ -10,18 +10,18 @@ export interface PaceOptions {
    * counts. `0` cuts none.
    * @default 60000
    */
-  readonly stallTimeoutMs?: number
+  readonly stallTimeoutMs?: number | undefined
   /**
    * The least that a body has to bring, in bytes per second, as the average over `stallTimeoutMs`.
    * @default 1
    */
-  readonly minBytesPerSecond?: number
+  readonly minBytesPerSecond?: number | undefined
 }
 
 /** A body that is being received. */
 export interface PacedBody extends BagMember {
   /** How much had arrived at the last looks at which it was waited for, the latest last. */
-  looks?: number[]
+  looks?: number[] | undefined
   /** Whether its next bytes are waited for, and nothing else. */
   readonly waiting: boolean
   /** How many of its bytes have arrived. */
@@ -48,7 +48,7 @@ export class Pace {
   #busy = false
 
   /** @param options - how slow a body may be */
-  constructor({ stallTimeoutMs, minBytesPerSecond }: Required<PaceOptions>) {
+  constructor({ stallTimeoutMs, minBytesPerSecond }: Record<keyof PaceOptions, number>) {
     this.#everyMs = Math.min(stallTimeoutMs / LOOKS, MAX_TIMER_MS)
     this.#leastBytes = (minBytesPerSecond * stallTimeoutMs) / 1000
   }

@@ -76,7 +76,7 @@ export interface TusResponse {
    * Whether the connection should be destroyed instead of answered: another request took the upload over, so the
    * client behind this one is gone or has to learn that it lost; or the body came too slowly.
    */
-  readonly destroy?: boolean
+  readonly destroy?: boolean | undefined
   /** The unexpected error behind a bare 500, for adapters that pass it on to their framework. */
   readonly error?: unknown
 }

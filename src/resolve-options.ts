@@ -1,7 +1,23 @@
 // Checks the options of a server, and fills in the defaults.
 
 import { availableParallelism } from 'node:os'
-import { CHECKSUM_ALGORITHMS, type ChecksumAlgorithm } from './checksum.js'
+import {
+  boolean,
+  type Checks,
+  callback,
+  checkOptions,
+  either,
+  integer,
+  milliseconds,
+  nearest,
+  nested,
+  objectWith,
+  off,
+  oneOf,
+  show,
+} from './check-options.js'
+import { CHECKSUM_ALGORITHMS } from './checksum.js'
+import { CORS_ALIASES, CORS_CHECKS } from './cors.js'
 import type { Hooks } from './hooks.js'
 import type {
   ConcatenationOptions,
@@ -14,49 +30,132 @@ import type { Storage } from './storage/storage.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
+/** No time is counted beyond this: `Date` knows none after 8.64e15 ms. */
+const MAX_AGE_MS = 4e15
+
+const STORAGE_METHODS = ['create', 'get', 'openStage', 'remove', 'close'] as const satisfies readonly (keyof Storage)[]
+/** What a storage needs that remembers what is to be done. */
+const COMPLETIONS = [
+  'dueCompletions',
+  'takeCompletion',
+  'renewCompletion',
+  'settleCompletion',
+] as const satisfies readonly (keyof Storage)[]
+
+const EXPIRATION_CHECKS: Checks<ExpirationOptions> = {
+  unfinishedAfterMs: integer(1, MAX_AGE_MS),
+  finishedAfterMs: integer(1, MAX_AGE_MS),
+  sweepEveryMs: milliseconds(1),
+  rememberMs: integer(0, MAX_AGE_MS),
+}
+
+const CONCATENATION_CHECKS: Checks<ConcatenationOptions> = {
+  keepPartials: boolean,
+}
+
+/** The checks of all options of a server; {@link Checks} says how to add one. Its default goes into `resolveOptions`. */
+const CHECKS: Checks<TusServerOptions> = {
+  storage: isStorage,
+  basePath: isBasePath,
+  maxSize: either(integer(0), callback),
+  maxChunkSize: integer(1),
+  maxMetadataSize: integer(0),
+  minFreeBytes: integer(0),
+  checksumAlgorithms: areAlgorithms,
+  cors: either(nested(CORS_CHECKS, { aliases: CORS_ALIASES }), off),
+  downloads: boolean,
+  expiration: either(nested(EXPIRATION_CHECKS, { required: ['unfinishedAfterMs'] }), off),
+  concatenation: either(nested(CONCATENATION_CHECKS), off),
+  completion: oneOf('await', 'background'),
+  completionConcurrency: integer(1),
+  hookTimeoutMs: milliseconds(0),
+  generateId: callback,
+  absoluteLocation: boolean,
+  publicUrl: isPublicUrl,
+  durability: oneOf('completed', 'committed', 'none'),
+  claimWaitMs: milliseconds(0),
+  leaseMs: milliseconds(1),
+  maxActiveBodies: integer(1),
+  memoryBudget: integer(0),
+  segmentBytes: integer(1),
+  segmentMs: milliseconds(0),
+  stallTimeoutMs: integer(0),
+  minBytesPerSecond: integer(1),
+  onIncomingRequest: callback,
+  onUploadCreate: callback,
+  onChunkReceived: callback,
+  onUploadComplete: callback,
+  onBeforeTerminate: callback,
+  onUploadTerminate: callback,
+  logger: objectWith('a logger', 'warn', 'error'),
+  onError: callback,
+  now: callback,
+}
+
+/** What other packages call these options: @tus/server, tus-node-server, multer, formidable. */
+const ALIASES: Readonly<Record<string, string>> = {
+  path: 'basePath',
+  endpoint: 'basePath',
+  datastore: 'storage',
+  dataStore: 'storage',
+  store: 'storage',
+  directory: "storage: new SQLiteStorage({ directory: '…' })",
+  dest: "storage: new SQLiteStorage({ directory: '…' })",
+  maxFileSize: 'maxSize',
+  fileSize: 'maxSize',
+  limits: 'maxSize',
+  relativeLocation: 'absoluteLocation',
+  respectForwardedHeaders: "absoluteLocation (and Express's setting trust proxy)",
+  generateUrl: 'publicUrl',
+  namingFunction: 'generateId',
+  filename: 'onUploadCreate, which returns the name',
+  fileFilter: 'onUploadCreate, which throws',
+  onUploadFinish: 'onUploadComplete',
+  onFinish: 'onUploadComplete',
+  onResponseError: 'onError',
+  allowedOrigins: 'cors.origin',
+  allowedHeaders: 'cors.allowedHeaders',
+  exposedHeaders: 'cors.exposedHeaders',
+  allowedCredentials: 'cors.credentials',
+  lockDrainTimeout: 'claimWaitMs',
+  expirationPeriodInMilliseconds: 'expiration.unfinishedAfterMs',
+}
 
 /**
  * Fills in the defaults.
  * @throws TypeError if an option can't be what it says
  */
-export function resolveOptions(options: TusServerOptions): ResolvedOptions {
-  const { storage, durability = 'completed', basePath = '/files', maxSize } = options
-  if (typeof storage?.openStage !== 'function') throw new TypeError('TusServer: storage must be a Storage')
-  if (!['completed', 'committed', 'none'].includes(durability)) {
-    throw new TypeError(`TusServer: durability must be 'completed', 'committed' or 'none', not ${durability}`)
-  }
+export function resolveOptions(given: TusServerOptions): ResolvedOptions {
+  const options = checkOptions('TusServer', given, CHECKS, { aliases: ALIASES, required: ['storage'] })
+  const { storage } = options
   return {
     storage,
-    basePath: resolveBasePath(basePath),
-    maxSize: maxSize === undefined || typeof maxSize === 'function' ? maxSize : natural('maxSize', maxSize, 0),
-    maxChunkSize: natural('maxChunkSize', options.maxChunkSize ?? Number.MAX_SAFE_INTEGER, 1),
-    maxMetadataSize: natural('maxMetadataSize', options.maxMetadataSize ?? 8 * KIB, 0),
+    basePath: (options.basePath ?? '/files').replace(/\/+$/, ''),
+    maxSize: options.maxSize,
+    maxChunkSize: options.maxChunkSize ?? Number.MAX_SAFE_INTEGER,
+    maxMetadataSize: options.maxMetadataSize ?? 8 * KIB,
     minFreeBytes: resolveMinFreeBytes(options.minFreeBytes, storage),
-    checksumAlgorithms: resolveAlgorithms(options.checksumAlgorithms),
+    checksumAlgorithms: options.checksumAlgorithms ?? CHECKSUM_ALGORITHMS,
     cors: options.cors ?? false,
     downloads: options.downloads ?? false,
     generateId: options.generateId,
     absoluteLocation: options.absoluteLocation ?? false,
     expiration: options.expiration ? resolveExpiration(options.expiration, storage) : undefined,
     ...resolveConcatenation(options.concatenation, storage),
-    publicUrl: resolvePublicUrl(options.publicUrl),
+    publicUrl: options.publicUrl?.replace(/\/+$/, ''),
     hooks: pickHooks(options),
-    completion: resolveCompletion(options),
-    completionConcurrency: natural('completionConcurrency', options.completionConcurrency ?? 16, 1),
-    hookTimeoutMs: natural('hookTimeoutMs', options.hookTimeoutMs ?? 3_600_000, 0),
-    durability,
-    claimWaitMs: natural('claimWaitMs', options.claimWaitMs ?? 15_000, 0),
-    leaseMs: natural('leaseMs', options.leaseMs ?? 10_000, 1),
-    maxActiveBodies: natural(
-      'maxActiveBodies',
-      options.maxActiveBodies ?? Math.min(Math.max(availableParallelism(), 2), 4),
-      1,
-    ),
-    memoryBudget: natural('memoryBudget', options.memoryBudget ?? 64 * MIB, 0),
-    segmentBytes: natural('segmentBytes', options.segmentBytes ?? 16 * MIB, 1),
-    segmentMs: natural('segmentMs', options.segmentMs ?? 1000, 0),
-    stallTimeoutMs: natural('stallTimeoutMs', options.stallTimeoutMs ?? 60_000, 0),
-    minBytesPerSecond: natural('minBytesPerSecond', options.minBytesPerSecond ?? 1, 1),
+    completion: options.completion ?? 'await',
+    completionConcurrency: options.completionConcurrency ?? 16,
+    hookTimeoutMs: options.hookTimeoutMs ?? 3_600_000,
+    durability: options.durability ?? 'completed',
+    claimWaitMs: options.claimWaitMs ?? 15_000,
+    leaseMs: options.leaseMs ?? 10_000,
+    maxActiveBodies: options.maxActiveBodies ?? Math.min(Math.max(availableParallelism(), 2), 4),
+    memoryBudget: options.memoryBudget ?? 64 * MIB,
+    segmentBytes: options.segmentBytes ?? 16 * MIB,
+    segmentMs: options.segmentMs ?? 1000,
+    stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
+    minBytesPerSecond: options.minBytesPerSecond ?? 1,
     logger: options.logger ?? console,
     onError: options.onError ?? (() => {}),
     now: options.now ?? Date.now,
@@ -67,19 +166,13 @@ function resolveMinFreeBytes(minFreeBytes = 0, { freeBytes }: Storage): number {
   if (minFreeBytes !== 0 && freeBytes === undefined) {
     throw new TypeError('TusServer: minFreeBytes needs a storage that knows how much is free')
   }
-  return natural('minFreeBytes', minFreeBytes, 0)
+  return minFreeBytes
 }
 
 function resolveExpiration(expiration: ExpirationOptions, storage: Storage): ResolvedExpiration {
   if (storage.expired === undefined) throw new TypeError('TusServer: this storage can not find expired uploads')
   const { unfinishedAfterMs, finishedAfterMs, sweepEveryMs = 60_000, rememberMs = 7 * 24 * 60 * 60_000 } = expiration
-  return {
-    unfinishedAfterMs: natural('expiration.unfinishedAfterMs', unfinishedAfterMs, 1),
-    finishedAfterMs:
-      finishedAfterMs === undefined ? undefined : natural('expiration.finishedAfterMs', finishedAfterMs, 1),
-    sweepEveryMs: natural('expiration.sweepEveryMs', sweepEveryMs, 1),
-    rememberMs: natural('expiration.rememberMs', rememberMs, 0),
-  }
+  return { unfinishedAfterMs, finishedAfterMs, sweepEveryMs, rememberMs }
 }
 
 function resolveConcatenation(
@@ -89,20 +182,6 @@ function resolveConcatenation(
   const can = assemble !== undefined && takeCompletion !== undefined
   if (options && !can) throw new TypeError('TusServer: this storage can not concatenate uploads')
   return { concatenation: can && options !== false, keepPartials: options ? (options.keepPartials ?? false) : false }
-}
-
-function resolveCompletion({
-  completion = 'await',
-  onUploadComplete,
-  storage,
-}: TusServerOptions): 'await' | 'background' {
-  if (completion !== 'await' && completion !== 'background') {
-    throw new TypeError(`TusServer: completion must be 'await' or 'background', not ${String(completion)}`)
-  }
-  if (onUploadComplete !== undefined && storage.takeCompletion === undefined) {
-    throw new TypeError('TusServer: onUploadComplete needs a storage that remembers what is to be done')
-  }
-  return completion
 }
 
 const HOOKS = [
@@ -115,35 +194,41 @@ const HOOKS = [
 ] as const
 
 function pickHooks(options: TusServerOptions): Hooks {
+  if (options.onUploadComplete !== undefined && options.storage.takeCompletion === undefined) {
+    throw new TypeError('TusServer: onUploadComplete needs a storage that remembers what is to be done')
+  }
   const hooks: Partial<Record<keyof Hooks, unknown>> = {}
   for (const name of HOOKS satisfies readonly (keyof Hooks)[]) {
-    const hook = options[name]
-    if (hook === undefined) continue
-    if (typeof hook !== 'function') throw new TypeError(`TusServer: ${name} must be a function`)
-    hooks[name] = hook
+    if (options[name] !== undefined) hooks[name] = options[name]
   }
   return hooks as Hooks
 }
 
-function resolveAlgorithms(names: readonly ChecksumAlgorithm[] = CHECKSUM_ALGORITHMS): readonly ChecksumAlgorithm[] {
-  for (const name of names) {
-    if (!CHECKSUM_ALGORITHMS.includes(name)) throw new TypeError(`TusServer: checksumAlgorithms: there is no ${name}`)
-  }
-  return names
+function isStorage(value: unknown): string | undefined {
+  const wrong = objectWith('a Storage', ...STORAGE_METHODS)(value, { owner: 'TusServer', name: 'storage' })
+  if (wrong !== undefined) return wrong
+  const storage = value as Storage
+  // What is taken and never settled would be done for ever.
+  const lacking = storage.takeCompletion && COMPLETIONS.find((method) => typeof storage[method] !== 'function')
+  return lacking === undefined ? undefined : `a Storage: one that has takeCompletion() needs ${lacking}(), too`
 }
 
-function resolvePublicUrl(url: string | undefined): string | undefined {
-  if (url === undefined) return undefined
-  if (!URL.canParse(url, 'http://any')) throw new TypeError(`TusServer: publicUrl must be a URL or a path: ${url}`)
-  return url.replace(/\/+$/, '')
+/** A path that can begin a `Location` without leading to another host. */
+function isBasePath(value: unknown): string | undefined {
+  return typeof value === 'string' && /^\/(?![/\\])[^\\?#\s]*$/.test(value)
+    ? undefined
+    : "a path that begins with one slash, such as '/files'"
 }
 
-function resolveBasePath(basePath: string): string {
-  if (!basePath.startsWith('/')) throw new TypeError(`TusServer: basePath must begin with a slash: ${basePath}`)
-  return basePath.replace(/\/+$/, '')
+function isPublicUrl(value: unknown): string | undefined {
+  return typeof value === 'string' && URL.canParse(value, 'http://any') ? undefined : 'a URL or a path'
 }
 
-function natural(name: string, value: number, least: number): number {
-  if (Number.isSafeInteger(value) && value >= least) return value
-  throw new TypeError(`TusServer: ${name} must be an integer of at least ${least}, not ${value}`)
+function areAlgorithms(value: unknown): string | undefined {
+  const known: readonly string[] = CHECKSUM_ALGORITHMS
+  if (!Array.isArray(value)) return `a list of ${known.join(', ')}`
+  const unknown = value.find((name) => !known.includes(name))
+  if (unknown === undefined) return undefined
+  const meant = nearest(String(unknown), known)
+  return `a list of ${known.join(', ')} (there is no ${show(unknown)}${meant === undefined ? '' : `: did you mean '${meant}'?`})`
 }

@@ -1,5 +1,6 @@
 // TusServer: from a request to an answer.
 
+import { type Checks, checkOptions, milliseconds } from './check-options.js'
 import { type Core, createCore, TUS_VERSION } from './core.js'
 import type { Cors } from './cors.js'
 import { TusError, type TusErrorCode, toTusError } from './errors.js'
@@ -36,8 +37,10 @@ export interface CloseOptions {
    * arrived is committed.
    * @default 5000
    */
-  readonly timeoutMs?: number
+  readonly timeoutMs?: number | undefined
 }
+
+const CLOSE_CHECKS: Checks<CloseOptions> = { timeoutMs: milliseconds(0) }
 
 /**
  * A tus 1.0 server that knows neither a framework nor a socket.
@@ -57,7 +60,7 @@ export class TusServer<Context = unknown> {
 
   /**
    * @param options - the storage, limits, times
-   * @throws TypeError if an option can't be what it says
+   * @throws TypeError if an option is unknown, or can't be what it says
    */
   constructor(options: TusServerOptions<Context>) {
     // What adapters pass is theirs to know: the core hands it through.
@@ -149,8 +152,10 @@ export class TusServer<Context = unknown> {
   /**
    * Ends: new requests are refused (503, HEAD 423), running ones are waited for and then stopped with what arrived
    * committed, timers end, the storage is closed. May be called twice.
+   * @throws TypeError if an option is unknown, or can't be what it says
    */
-  close({ timeoutMs = DEFAULT_CLOSE_MS }: CloseOptions = {}): Promise<void> {
+  async close(options: CloseOptions = {}): Promise<void> {
+    const { timeoutMs = DEFAULT_CLOSE_MS } = checkOptions('close', options, CLOSE_CHECKS)
     this.#closing ??= this.#close(timeoutMs)
     return this.#closing
   }

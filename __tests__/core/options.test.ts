@@ -5,6 +5,12 @@ import { MemoryStorage, type Storage, TusServer, type TusServerOptions, tusMiddl
 import { resolveOptions } from '../../src/resolve-options.js'
 import { quietLogger, startServer } from './support.js'
 
+/** What every storage has, and nothing else. */
+function bare(): object {
+  const nothing = (): void => {}
+  return { create: nothing, get: nothing, openStage: nothing, remove: nothing, close: nothing }
+}
+
 const storage: Storage = Object.assign(new MemoryStorage(), { freeBytes: () => 1000 })
 
 const NUMBERS = [
@@ -56,6 +62,47 @@ const WRONG: ReadonlyArray<readonly [string, object]> = [
   ['a publicUrl that is none', { publicUrl: 'http://' }],
   ['a hook that is none', { onUploadCreate: 'no' }],
 ]
+
+const MORE_WRONG: ReadonlyArray<readonly [string, object, RegExp]> = [
+  [
+    'a storage class',
+    { storage: MemoryStorage },
+    /storage must be a Storage \(write new MemoryStorage\(…\)\), not the class/,
+  ],
+  [
+    'a storage that lacks a method',
+    { storage: { ...bare(), remove: undefined } },
+    /a Storage, with a method remove\(\)/,
+  ],
+  [
+    'a storage that takes completions and can not settle them',
+    { storage: { ...bare(), dueCompletions() {}, takeCompletion() {}, renewCompletion() {} } },
+    /one that has takeCompletion\(\) needs settleCompletion\(\), too/,
+  ],
+  ['a logger without methods', { logger: { warn() {} } }, /logger must be a logger, with a method error\(\)/],
+  ['downloads as a string', { downloads: 'true' }, /downloads must be true or false, not 'true'/],
+  ['concatenation true', { concatenation: true }, /concatenation must be an object of options, or false, not true/],
+  ['a basePath of another host', { basePath: '//evil.example' }, /basePath must be a path/],
+  ['a basePath with a backslash', { basePath: '/\\evil.example' }, /basePath must be a path/],
+  ['a basePath with a query', { basePath: '/files?a' }, /basePath must be a path/],
+  ['generateId as a string', { generateId: 'uuid' }, /generateId must be a function, not 'uuid'/],
+  ['maxSize of another type', { maxSize: '1gb' }, /maxSize must be an integer of at least 0, or a function, not '1gb'/],
+  [
+    'a time that no timer can wait for',
+    { claimWaitMs: 2 ** 31 },
+    /claimWaitMs must be an integer from 0 to 2147483647/,
+  ],
+  ['checksumAlgorithms as a string', { checksumAlgorithms: 'sha1' }, /checksumAlgorithms must be a list/],
+  ['a misspelt algorithm', { checksumAlgorithms: ['SHA-1'] }, /there is no 'SHA-1': did you mean 'sha1'\?/],
+  ['null', { expiration: null }, /expiration must be an object of options, or false, not null/],
+  ['an expiration in a wrong unit', { expiration: { unfinishedAfterMs: 1e300 } }, /expiration\.unfinishedAfterMs/],
+]
+
+test.each(MORE_WRONG)('%s is a TypeError that says what is meant', (_name, options, message) => {
+  const make = () => new TusServer({ storage, logger: quietLogger(), ...options } as TusServerOptions)
+  expect(make).toThrow(TypeError)
+  expect(make).toThrow(message)
+})
 
 test.each(WRONG)('%s is a TypeError', (_name, options) => {
   expect(() => new TusServer({ storage, logger: quietLogger(), ...options } as TusServerOptions)).toThrow(TypeError)

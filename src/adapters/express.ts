@@ -1,10 +1,11 @@
 // The middleware for Express and Connect: translates, calls the core, writes the answer. It knows nothing of tus.
 
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { boolean, type Check, type Checks, checkOptions } from '../check-options.js'
 import { type HandleOptions, methodOf, type RequestHeaders } from '../request.js'
 import type { TusServer } from '../server.js'
 import { closeAfterAnswer } from './early-answer.js'
-import { warnIfUnprepared } from './prepare-server.js'
+import { checkTusServer, warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
 import { type AdapterRequest, misroutedBy, type Target, targetBelowWildcard, targetOf } from './request-target.js'
@@ -19,14 +20,20 @@ export interface TusMiddlewareOptions {
    * one of unstated length, is streamed. `0` streams everything, `Infinity` gathers everything that states its length.
    * @default 16384 (16 KiB)
    */
-  readonly bufferLimit?: number
+  readonly bufferLimit?: number | undefined
   /**
    * Whether unexpected errors go to `next(error)` instead of being answered by a bare 500. Express's own error handler
    * sends stack and path to the client unless `NODE_ENV` is `production`.
    * @default false
    */
-  readonly forwardErrors?: boolean
+  readonly forwardErrors?: boolean | undefined
 }
+
+/** The check of `bufferLimit`. */
+export const isSize: Check = (value) =>
+  typeof value === 'number' && value >= 0 ? undefined : 'a number of bytes, or Infinity'
+
+const CHECKS: Checks<TusMiddlewareOptions> = { bufferLimit: isSize, forwardErrors: boolean }
 
 /** A middleware of Express or Connect. */
 export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (error?: unknown) => void) => void
@@ -38,11 +45,11 @@ export type Middleware = (req: IncomingMessage, res: ServerResponse, next: (erro
  * the upload server does not serve goes to the next middleware.
  * @param tus - the upload server
  * @param options - limits of this adapter
- * @throws TypeError if `bufferLimit` is no size
+ * @throws TypeError if `tus` is no TusServer, or an option is unknown or can't be what it says
  */
 export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}): Middleware {
-  const { bufferLimit = DEFAULT_BUFFER_LIMIT, forwardErrors = false } = options
-  if (!(bufferLimit >= 0)) throw new TypeError(`tusMiddleware: bufferLimit must be a number of bytes: ${bufferLimit}`)
+  checkTusServer('tusMiddleware', tus)
+  const { bufferLimit = DEFAULT_BUFFER_LIMIT, forwardErrors = false } = checkOptions('tusMiddleware', options, CHECKS)
   return (incoming, res, next) => {
     const req: AdapterRequest = incoming
     const method = req.method ?? 'GET'

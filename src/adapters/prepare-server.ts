@@ -3,6 +3,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as SecureServer } from 'node:https'
 import { Bag, type BagMember } from '../bag.js'
+import { type Check, mismatch, objectWith } from '../check-options.js'
 import type { TusServer } from '../server.js'
 
 const prepared = new WeakSet<object>()
@@ -24,8 +25,11 @@ const CHECKS_PER_TIMEOUT = 4
  * @param server - what `app.listen()` or `createServer()` returned
  * @param tus - the upload server behind it, for its logger
  * @returns the same server
+ * @throws TypeError if `server` is no HTTP server (but Express's application, say), or `tus` no TusServer
  */
 export function prepareServer<T extends Server | SecureServer>(server: T, tus: TusServer): T {
+  checkArgument('prepareServer', 'server', isServer, server)
+  checkTusServer('prepareServer', tus)
   if (prepared.has(server)) return server
   prepared.add(server)
   if (server.requestTimeout > 0) {
@@ -41,6 +45,23 @@ export function prepareServer<T extends Server | SecureServer>(server: T, tus: T
     })
   }
   return server
+}
+
+/**
+ * Checks what an adapter is made of. Not by `instanceof`: it may come from another copy of the package.
+ * @throws TypeError if it is no TusServer
+ */
+export function checkTusServer(owner: string, tus: unknown): void {
+  checkArgument(owner, 'tus', isTusServer, tus)
+}
+
+const isTusServer = objectWith('a TusServer', 'handleRequest', 'serves')
+/** Express's application has no address. */
+const isServer = objectWith('what app.listen() or createServer() returned', 'address', 'listenerCount')
+
+function checkArgument(owner: string, name: string, check: Check, value: unknown): void {
+  const wanted = check(value, { owner, name })
+  if (wanted !== undefined) throw mismatch({ owner, name }, wanted, value)
 }
 
 /**

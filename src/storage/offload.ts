@@ -2,7 +2,7 @@
 
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { show } from '../check-options.js'
+import { type Checks, checkOptions, milliseconds, show } from '../check-options.js'
 import { Link } from './offload-link.js'
 import type { PlainMethod } from './offload-messages.js'
 import type { Stage, Storage } from './storage.js'
@@ -15,8 +15,10 @@ export interface OffloadOptions {
    * How long the module may take to load and to make its storage, in milliseconds.
    * @default 10000
    */
-  readonly startTimeoutMs?: number
+  readonly startTimeoutMs?: number | undefined
 }
+
+const CHECKS: Checks<OffloadOptions> = { startTimeoutMs: milliseconds(1) }
 
 /**
  * Hosts any storage in a worker thread, with no rewrite: whatever it does synchronously, the event loop stays free.
@@ -32,11 +34,8 @@ export interface OffloadOptions {
  * @throws TypeError if `module` or `options` can't be used
  * @throws Error that names the module, if it can't be loaded or makes no storage; its `cause` says why
  */
-export function offload(
-  module: URL | string,
-  options?: unknown,
-  { startTimeoutMs = START_TIMEOUT_MS }: OffloadOptions = {},
-): Storage {
+export function offload(module: URL | string, options?: unknown, offloadOptions: OffloadOptions = {}): Storage {
+  const { startTimeoutMs = START_TIMEOUT_MS } = checkOptions('offload', offloadOptions, CHECKS)
   const link = new Link({ module: urlOf(module), options, startTimeoutMs })
   const { capabilities, segments, meetingPoint } = link.hello
   const call = <T>(method: PlainMethod, ...args: readonly unknown[]): Promise<T> =>

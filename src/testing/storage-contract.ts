@@ -1,6 +1,7 @@
 // The contract of a storage as tests, for whoever writes one.
 
 import assert from 'node:assert/strict'
+import { type Checks, callback, checkOptions, integer, milliseconds, objectWith } from '../check-options.js'
 import type { Awaitable, Storage } from '../storage/storage.js'
 import { testBytes } from './byte-tests.js'
 import { testClaims } from './claim-tests.js'
@@ -29,28 +30,48 @@ const LARGE_BYTES = 64 * 1024 * 1024
 export type CreateStorage = (context: { readonly now: () => number }) => Awaitable<Storage>
 
 /** Options of {@link storageContract}. */
-export interface StorageContractOptions extends Partial<TestApi> {
+export interface StorageContractOptions {
+  /** @default the global one */
+  readonly describe?: TestApi['describe'] | undefined
+  /** @default the global one */
+  readonly it?: TestApi['it'] | undefined
   /**
    * What the storage can do; the tests of what it can't do are left out.
    * @default what a storage can that `createStorage` makes on the spot; needed if `createStorage` returns a promise
    */
-  readonly capabilities?: readonly Capability[]
+  readonly capabilities?: readonly Capability[] | undefined
   /**
    * The time that the storage goes by. One that has a clock of its own, which can't be set, needs one whose `advance`
    * really waits, and a short `leaseMs`.
    * @default a clock that only the tests advance; `createStorage` gets its `now`
    */
-  readonly clock?: Clock
+  readonly clock?: Clock | undefined
   /**
    * How long claims last in the tests, in milliseconds.
    * @default 60000
    */
-  readonly leaseMs?: number
+  readonly leaseMs?: number | undefined
   /**
    * The size of the large body, in bytes.
    * @default 67108864
    */
-  readonly largeBytes?: number
+  readonly largeBytes?: number | undefined
+}
+
+const CHECKS: Checks<StorageContractOptions> = {
+  capabilities: areCapabilities,
+  clock: objectWith('a clock', 'now', 'advance'),
+  leaseMs: milliseconds(1),
+  largeBytes: integer(1),
+  describe: callback,
+  it: callback,
+}
+
+function areCapabilities(value: unknown): string | undefined {
+  const known: readonly string[] = CAPABILITIES
+  return Array.isArray(value) && value.every((name) => known.includes(name))
+    ? undefined
+    : `a list of ${known.join(', ')}`
 }
 
 /**
@@ -65,13 +86,14 @@ export interface StorageContractOptions extends Partial<TestApi> {
  * @param name - what the storage is called
  * @param createStorage - makes an empty storage
  * @param options - how to test it
- * @throws TypeError if there are no `describe` and `it`, or the capabilities are unknown
+ * @throws TypeError if there are no `describe` and `it`, the capabilities are unknown, or an option is
  */
 export function storageContract(
   name: string,
   createStorage: CreateStorage,
   options: StorageContractOptions = {},
 ): void {
+  checkOptions('storageContract', options, CHECKS)
   const { clock = manualClock(), leaseMs = LEASE_MS, largeBytes = LARGE_BYTES } = options
   const { describe, it } = testApi(options)
   const context = { now: () => clock.now() }
@@ -121,7 +143,7 @@ function testCapabilities({ test }: Suite, capabilities: readonly Capability[]):
   })
 }
 
-function testApi({ describe, it }: Partial<TestApi>): TestApi {
+function testApi({ describe, it }: StorageContractOptions): TestApi {
   const globals = globalThis as Partial<TestApi>
   const api = { describe: describe ?? globals.describe, it: it ?? globals.it }
   if (api.describe === undefined || api.it === undefined) {

@@ -3,6 +3,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
 import { join, relative, resolve, sep } from 'node:path'
+import { type Checks, callback, checkOptions, oneOf, text } from '../../check-options.js'
 import type { NewUpload, Upload } from '../../upload.js'
 import { bootId } from '../boot-id.js'
 import { CombinedStorage } from '../combined-storage.js'
@@ -10,7 +11,7 @@ import { FileBlobs } from '../files/file-blobs.js'
 import { makeFolder } from '../files/folders.js'
 import type { Awaitable, CreateResult } from '../storage.js'
 import { BatchedRecords } from './batched-records.js'
-import type { SQLiteDriver } from './driver.js'
+import { SQLITE_DRIVERS, type SQLiteDriver } from './driver.js'
 import { SQLiteRecords } from './sqlite-records.js'
 
 /** The folder below the directory that holds everything but finished files. */
@@ -23,22 +24,39 @@ export interface SQLiteStorageOptions {
    * (records, unfinished bytes) below its subfolder `.resumable-upload`. All on one local file system.
    * @default './uploads'
    */
-  readonly directory?: string
+  readonly directory?: string | undefined
   /**
    * The SQLite driver.
    * @default `node:sqlite` where Node has it (22.13 and later), else `better-sqlite3`
    */
-  readonly driver?: SQLiteDriver
+  readonly driver?: SQLiteDriver | undefined
   /**
    * The clock, in milliseconds since the epoch; for tests.
    * @default Date.now
    */
-  readonly now?: () => number
+  readonly now?: (() => number) | undefined
   /**
    * Names the present run of the operating system: what was not synced in another one may be lost; for tests.
    * @default Linux's boot id; elsewhere the time of the start
    */
-  readonly boot?: string
+  readonly boot?: string | undefined
+}
+
+/** The checks of all options; {@link Checks} says how to add one. */
+const CHECKS: Checks<SQLiteStorageOptions> = {
+  directory: text,
+  driver: oneOf(...SQLITE_DRIVERS),
+  now: callback,
+  boot: text,
+}
+
+/** What other packages call them. */
+const ALIASES: Readonly<Record<string, string>> = {
+  path: 'directory',
+  folder: 'directory',
+  dest: 'directory',
+  dir: 'directory',
+  file: 'directory',
 }
 
 /**
@@ -55,8 +73,15 @@ export class SQLiteStorage extends CombinedStorage {
    * @param options - where to keep uploads
    * @throws Error if there is no SQLite driver, if the directory can't be written to, or if a later version of this
    * package has written to it
+   * @throws TypeError if an option is unknown, or can't be what it says
    */
-  constructor({ directory = './uploads', driver, now = Date.now, boot = bootId() }: SQLiteStorageOptions = {}) {
+  constructor(options: SQLiteStorageOptions = {}) {
+    const {
+      directory = './uploads',
+      driver,
+      now = Date.now,
+      boot = bootId(),
+    } = checkOptions('SQLiteStorage', options, CHECKS, { aliases: ALIASES })
     const root = resolve(directory)
     const state = join(root, STATE_FOLDER)
     const meetingPoint = join(state, 'processes')
