@@ -258,7 +258,12 @@ function addCors(headers: Record<string, string>, cors: Record<string, string>):
 }
 
 /** Refusals with a status of 5xx: nothing went wrong. */
-const DELIBERATE: ReadonlySet<TusErrorCode> = new Set(['ERR_CLOSING', 'ERR_NO_CONCATENATION', 'ERR_LOW_SPACE'])
+const DELIBERATE: ReadonlySet<TusErrorCode> = new Set([
+  'ERR_CLOSING',
+  'ERR_LOW_SPACE',
+  'ERR_NO_CONCATENATION',
+  'ERR_TRANSFER_ENCODING',
+])
 
 /** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */
 function quietly(report: () => unknown, onFailure: (failure: unknown) => void = () => {}): void {

@@ -17,6 +17,7 @@ import {
 } from './requests.js'
 
 const SHA1 = createHash('sha1').update('hello').digest('base64')
+const OTHER = createHash('sha1').update('other').digest('base64')
 const DIGESTS = [
   `sha1 ${SHA1}`,
   ...['sha256', 'sha512', 'md5'].map((name) => `${name} ${createHash(name).update('hello').digest('base64')}`),
@@ -100,6 +101,53 @@ export const checksumTrailer: readonly Case[] = [
       }),
       { stored: 'hello' },
     ],
+  },
+  ...forEach(DIGESTS, 'MUST 21: a checksum that was not announced is verified, too', (checksum) => [
+    step(create(5), created),
+    step(patch(0, 'hellO', {}, behind(checksum)), refused(460)),
+    standsAt(0, 5),
+    step(patch(0, 'hello', {}, behind(checksum)), storedUpTo(5)),
+    { stored: 'hello' },
+  ]),
+  ...forEach(
+    ['', 'sha1', 'sha1 !', 'sha3 aGVsbG8='],
+    'MUST 21: one that was not announced and is none, or of an unknown algorithm, discards the body with 400',
+    (checksum) => [
+      step(create(5), created),
+      step(patch(0, 'hello', {}, behind(checksum)), refused(400)),
+      standsAt(0, 5),
+    ],
+  ),
+  {
+    title: 'MUST 18, 21: nothing is created by a body that does not match a checksum that was not announced',
+    steps: [
+      step(createWith('hellO', { 'Upload-Length': '5' }, behind(`sha1 ${SHA1}`)), {
+        ...refused(460),
+        headers: { Location: null },
+      }),
+    ],
+  },
+  ...forEach([{}, announced], 'MUST 21: a checksum behind a body counts beside one before it', (headers) => [
+    step(create(5), created),
+    step(patch(0, 'hello', { ...headers, 'Upload-Checksum': `sha1 ${SHA1}` }, behind(`sha1 ${OTHER}`)), refused(460)),
+    step(patch(0, 'hellO', { ...headers, 'Upload-Checksum': `sha1 ${OTHER}` }, behind(`sha1 ${SHA1}`)), refused(460)),
+    step(patch(0, 'hello', { ...headers, 'Upload-Checksum': `sha1 ${SHA1}` }, behind('sha1 !')), refused(400)),
+    standsAt(0, 5),
+    step(patch(0, 'hello', { ...headers, 'Upload-Checksum': `sha1 ${SHA1}` }, behind(`sha1 ${SHA1}`)), storedUpTo(5)),
+  ]),
+  {
+    title: 'MUST 21: beside one before it, another algorithm is verified if it was announced, else refused with 400',
+    steps: [
+      step(create(5), created),
+      step(patch(0, 'hello', { 'Upload-Checksum': DIGESTS[0] }, behind(DIGESTS[1])), refused(400)),
+      standsAt(0, 5),
+      step(patch(0, 'hello', { ...announced, 'Upload-Checksum': DIGESTS[0] }, behind(DIGESTS[1])), storedUpTo(5)),
+    ],
+  },
+  {
+    title: 'MUST 21: where checksums are switched off, one behind a body means nothing',
+    options: { checksumAlgorithms: [] },
+    steps: [step(create(5), created), step(patch(0, 'hello', {}, behind(`sha1 ${OTHER}`)), storedUpTo(5))],
   },
   {
     title: 'SHOULD 12: a body whose checksum was to come is not kept if it breaks off',

@@ -222,4 +222,5 @@ export const TOPICS: Readonly<Record<string, string>> = {
   clients: 'What clients need',
   CORS: 'Pages of other origins',
   downloads: 'Downloads',
+  form: 'The form of bodies',
 }

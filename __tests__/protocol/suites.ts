@@ -1,5 +1,6 @@
 // All protocol tests. An extension that is new adds its file here, and runs everywhere.
 
+import { bodyForm } from './body-form.js'
 import type { Case } from './case.js'
 import { checksum } from './checksum.js'
 import { checksumTrailer } from './checksum-trailer.js'
@@ -31,6 +32,7 @@ export const SUITES: ReadonlyArray<readonly [name: string, cases: readonly Case[
   ['OPTIONS', optionsMethod],
   ['HEAD', headMethod],
   ['PATCH', patchMethod],
+  ['the form of bodies', bodyForm],
   ['one upload, two requests', handOver],
   ['100 Continue', hundredContinue],
   ['creation', creation],

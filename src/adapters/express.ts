@@ -6,7 +6,7 @@ import { type HandleOptions, methodOf, type RequestHeaders } from '../request.js
 import type { TusServer } from '../server.js'
 import { closeAfterAnswer } from './early-answer.js'
 import { checkTusServer, warnIfUnprepared } from './prepare-server.js'
-import { bodyOf, isStillComing } from './request-body.js'
+import { bodyOf, headersOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
 import { type AdapterRequest, misroutedBy, type Target, targetBelowWildcard, targetOf } from './request-target.js'
 import { sendResponse } from './send-response.js'
@@ -60,7 +60,7 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
       const body = bodyOf(req, bufferLimit)
       if (body !== undefined) warnIfUnprepared(tus, req)
       tus
-        .handleRequest(method, path, req.headers, body, new RequestOptions(req, res, baseUrl))
+        .handleRequest(method, path, headersOf(req, body), body, new RequestOptions(req, res, baseUrl))
         .then((response) => {
           if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
           if (isStillComing(req)) closeAfterAnswer(req, res)

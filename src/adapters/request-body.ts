@@ -4,7 +4,7 @@ import { isUint8Array } from 'node:util/types'
 import getRawBody from 'raw-body'
 import { isTusError, TusError } from '../errors.js'
 import { parseContentLength } from '../headers/integer.js'
-import type { AdapterBody, RequestBody } from '../request.js'
+import type { AdapterBody, RequestBody, RequestHeaders } from '../request.js'
 import { releaseMemory } from './release-memory.js'
 import type { AdapterRequest } from './request-target.js'
 
@@ -31,6 +31,17 @@ function hasBody({ headers, httpVersionMajor, stream }: AdapterRequest): boolean
   if (httpVersionMajor < 2 || headers['content-length'] !== undefined || stream?.endAfterHeaders) return false
   // A client may end a request without a body only after its headers, but then says of no type.
   return headers['content-type'] !== undefined
+}
+
+/**
+ * The headers of a request as they hold for its body: a middleware before this one may have undone its codings.
+ * @param body - as {@link bodyOf} gave it
+ */
+export function headersOf({ headers }: AdapterRequest, body: RequestBody | undefined): RequestHeaders {
+  if (!(body instanceof Uint8Array) || headers['content-encoding'] === undefined) return headers
+  // What is exactly as long as it was sent is what was sent.
+  if (parseContentLength(headers['content-length']) === body.length) return headers
+  return { ...headers, 'content-encoding': undefined, 'content-length': String(body.length) }
 }
 
 /** What a middleware before this one has made of the body: of use only if it is all of its bytes. */

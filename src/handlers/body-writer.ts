@@ -58,6 +58,11 @@ export class BodyWriter {
     return this.#intake.budget
   }
 
+  /** All that was added, if nothing of it was written yet. */
+  get unwritten(): readonly Uint8Array[] | undefined {
+    return this.#writing === undefined && this.staged === this.#start ? this.#batch : undefined
+  }
+
   /** Takes a chunk in. */
   add(chunk: Uint8Array): void {
     if (chunk.length === 0) return

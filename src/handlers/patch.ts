@@ -5,9 +5,9 @@ import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
 import { isTusError, TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
-import { isChunkType } from '../headers/media-type.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import type { CompletionResult, Upload } from '../upload.js'
+import { checkBodyForm } from './body-form.js'
 import { expiryHeader } from './expiry.js'
 import { finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
@@ -92,9 +92,10 @@ async function checkUpload(core: Core, id: string, upload: Upload): Promise<void
   if (upload.concat?.partials !== undefined) throw new TusError('ERR_FINAL')
 }
 
-function readPatch({ headers }: TusRequest): { offset: number; declared: number | undefined } {
-  if (!isChunkType(headers['content-type'])) throw new TusError('ERR_INVALID_CONTENT_TYPE')
+function readPatch(request: TusRequest): { offset: number; declared: number | undefined } {
+  const { headers } = request
   const offset = parseInteger(headers['upload-offset'])
+  checkBodyForm(request, offset ?? 0)
   if (offset === undefined) throw new TusError('ERR_INVALID_OFFSET')
   const declared = parseInteger(headers['upload-length'])
   if (declared === undefined && headers['upload-length'] !== undefined) throw new TusError('ERR_INVALID_LENGTH')

@@ -4,10 +4,10 @@ import { checksumOf } from '../checksum.js'
 import type { Core } from '../core.js'
 import { TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
-import { isChunkType } from '../headers/media-type.js'
 import { hookRequest } from '../hooks.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import type { Upload } from '../upload.js'
+import { checkBodyForm } from './body-form.js'
 import { expiryHeader } from './expiry.js'
 import { createFinal, readConcat } from './final.js'
 import { created, finish } from './finish.js'
@@ -31,8 +31,10 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
   if (length !== undefined && length > (maxSize ?? length)) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
   const metadata = readMetadata(core, request)
   const withBody = hasBody(request)
-  if (withBody && !isChunkType(request.headers['content-type'])) throw new TusError('ERR_INVALID_CONTENT_TYPE')
-  if (withBody) checkBodyLength(core, request, { offset: 0, length, maxSize })
+  if (withBody) {
+    checkBodyForm(request, 0)
+    checkBodyLength(core, request, { offset: 0, length, maxSize })
+  }
   const checksum = withBody ? checksumOf(request, core.options.checksumAlgorithms) : undefined
 
   await checkSpace(core, length)

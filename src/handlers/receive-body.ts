@@ -38,22 +38,27 @@ export interface Reception {
   readonly stated?: number | undefined
   /** Sees every chunk, before it is stored. */
   readonly inspect: ((chunk: Uint8Array) => void) | undefined
+  /**
+   * May refuse the body, by an error, once its regular end has come.
+   * @param chunks - all of it, if nothing of it was written yet
+   */
+  readonly atEnd?: ((chunks: readonly Uint8Array[] | undefined) => void) | undefined
   /** Commits up to an offset in the middle of the body; `undefined` if it may only be committed as a whole. */
   readonly commitSegment: ((to: number) => Promise<void>) | undefined
 }
 
 /**
  * How a body came to its end: `complete`; `stopped`: somebody took over; `too-slow`; `interrupted`: the connection
- * broke; `too-long`; `failed`: the storage did not take it.
+ * broke; `too-long`; `refused`: by {@link Reception.atEnd}; `failed`: the storage did not take it.
  */
-export type Ending = 'complete' | 'stopped' | 'too-slow' | 'interrupted' | 'too-long' | 'failed'
+export type Ending = 'complete' | 'stopped' | 'too-slow' | 'interrupted' | 'too-long' | 'refused' | 'failed'
 
 /** What became of a body. */
 export interface Received {
   readonly ending: Ending
   /** Up to which offset bytes are staged. */
   readonly staged: number
-  /** What went wrong, if it was interrupted or failed. */
+  /** What went wrong, if it was interrupted, refused, or failed. */
   readonly cause?: unknown
 }
 
@@ -115,8 +120,7 @@ class Receiver implements PacedBody {
 
   async #take(bytes: Uint8Array): Promise<Received> {
     if (this.#count(bytes) > this.#reception.limit) return this.#result('too-long')
-    await this.#writer.flush()
-    return this.#result('complete')
+    return this.#endWhole('complete')
   }
 
   async #readAll(body: AsyncIterable<Uint8Array>): Promise<Received> {
@@ -135,9 +139,7 @@ class Receiver implements PacedBody {
         if (pulled === STOPPED || this.#dropRest) return await this.#endEarly(this.#stopped ?? 'stopped')
         if (pulled.done) {
           // Whoever asks from here on comes too late: the body is whole.
-          const ending = this.#stopped ?? 'complete'
-          await this.#writer.flush()
-          return this.#result(ending)
+          return await this.#endWhole(this.#stopped ?? 'complete')
         }
         if (this.#count(pulled.value) > this.#reception.limit) return this.#result('too-long')
         // Most chunks leave nothing to be waited for, and there are many.
@@ -265,6 +267,16 @@ class Receiver implements PacedBody {
     if (body instanceof Uint8Array) return true
     // Of a body off a socket nothing is missing after its last byte but the word that it is over.
     return isAdapterBody(body) && (body.whole || claim.position - this.#start === stated)
+  }
+
+  async #endWhole(ending: Ending): Promise<Received> {
+    try {
+      if (ending === 'complete') this.#reception.atEnd?.(this.#writer.unwritten)
+    } catch (error) {
+      return this.#result('refused', error)
+    }
+    await this.#writer.flush()
+    return this.#result(ending)
   }
 
   /** Keeps what arrived before the end came. */

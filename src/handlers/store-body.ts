@@ -1,6 +1,6 @@
 // Stores the body of a PATCH, or of a POST that creates and uploads at once: from an open claim to a commit.
 
-import type { ChecksumCheck } from '../checksum.js'
+import { type ChecksumCheck, verifyUnannounced } from '../checksum.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
 import { isTusError, TusError, toTusError } from '../errors.js'
@@ -10,7 +10,7 @@ import type { RequestBody, TusRequest } from '../request.js'
 import type { Commit, CommitResult, Stage } from '../storage/storage.js'
 import { isPartial, type Upload } from '../upload.js'
 import { expiryHeader, expiryOf } from './expiry.js'
-import { type Received, receiveBody } from './receive-body.js'
+import { type Received, type Reception, receiveBody } from './receive-body.js'
 import { tellRemoved } from './remove-upload.js'
 
 /** A chunk, and what is known of the upload it belongs to. */
@@ -24,6 +24,8 @@ export interface Chunk {
   readonly checksum: ChecksumCheck | undefined
   /** How many bytes its body says that it has. */
   readonly stated?: number | undefined
+  /** May refuse it once its end has come, if nothing of it was written yet by all of it. */
+  readonly atEnd?: Reception['atEnd']
 }
 
 /** What a chunk has led to. */
@@ -55,7 +57,14 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
     const stage = await storage.openStage(id, claim.fence, claim.upload.offset)
     try {
       const stated = parseContentLength(request.headers['content-length'])
-      return await receiveInto(core, stage, claim, { ...chunk, stated }, verdict)
+      const atEnd: Chunk['atEnd'] = (chunks) => verifyUnannounced(request, core.options.checksumAlgorithms, chunks)
+      return await receiveInto(
+        core,
+        stage,
+        claim,
+        { ...chunk, stated, atEnd: chunk.checksum ? undefined : atEnd },
+        verdict,
+      )
     } finally {
       await stage.close()
     }
@@ -94,6 +103,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     limit: Math.min((length ?? maxSize) - upload.offset, maxChunkSize),
     stated: chunk.stated,
     inspect: checksum && ((bytes) => checksum.update(bytes)),
+    atEnd: chunk.atEnd,
     commitSegment: checksum ? undefined : (to) => commit(to, {}),
   })
 
@@ -160,6 +170,7 @@ function refusalOf(core: Core, received: Received, { length, checksum }: Chunk, 
     if (claim.position - claim.upload.offset > maxChunkSize) return new TusError('ERR_CHUNK_TOO_LARGE')
     return new TusError(length === undefined ? 'ERR_MAX_SIZE_EXCEEDED' : 'ERR_BODY_TOO_LONG')
   }
+  if (received.ending === 'refused') return toTusError(received.cause)
   if (checksum === undefined) return undefined
   if (received.ending !== 'complete') return failureOf(received)
   try {
