@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import type { ClientRequest, IncomingMessage } from 'node:http'
+import { connect, type IncomingHttpHeaders } from 'node:http2'
 import { request } from 'node:https'
 import { text } from 'node:stream/consumers'
 import { DefaultHttpStack, Upload, type UploadOptions } from 'tus-js-client'
@@ -35,6 +36,16 @@ export async function ask(
   const [response] = (await once(opened, 'response')) as [IncomingMessage]
   response.resume()
   return response
+}
+
+/** Sends a request without a body over HTTP/2, and waits for the answer. */
+export async function askHttp2({ origin, ca }: RunningProxy, method: string, path: string, headers: Headers = {}) {
+  const session = connect(origin, { ca })
+  afterTest(() => session.destroy())
+  const stream = session.request({ ':method': method, ':path': path, ...TUS, ...headers }, { endStream: true })
+  const [answer] = (await once(stream, 'response')) as [IncomingHttpHeaders & { ':status'?: number }]
+  stream.resume()
+  return { statusCode: answer[':status'], headers: answer }
 }
 
 /** Creates an upload; returns its Location. */

@@ -9,10 +9,12 @@ import { codeUnder } from '../support/docs.js'
 import { freePort, scratchFolder, waitUntil } from '../support/example.js'
 import { runSnippet } from '../support/snippet.js'
 import { type App, startApp } from './app.js'
-import { ask, beginPatch, create, curlPatch, offsetOf, upload } from './client.js'
+import { ask, askHttp2, beginPatch, create, curlPatch, offsetOf, upload } from './client.js'
 import { NGINX, PROXIES, startProxy } from './proxy.js'
 
 const MIB = 1024 * 1024
+/** What `maxMetadataSize` is by default, in bytes. */
+const LARGEST_METADATA = 8192
 
 function sha256(content: Buffer): string {
   return createHash('sha256').update(content).digest('hex')
@@ -51,6 +53,19 @@ describe.each(PROXIES)('$name', (kind) => {
     await waitUntil(() => app.seen[1]?.received === 5 * MIB)
     patch.destroy()
     expect(await offsetOf(proxy, path)).toBe(5 * MIB)
+  })
+
+  it.each([
+    ['HTTP/1.1', ask],
+    ['HTTP/2', askHttp2],
+  ] as const)('passes the largest metadata both ways over %s', async (_version, send) => {
+    const app = await startApp()
+    const proxy = await startProxy(kind, app.port)
+    const metadata = `thumbnail ${'A'.repeat(LARGEST_METADATA - 'thumbnail '.length)}`
+    const creation = await send(proxy, 'POST', '/files', { 'Upload-Length': 5, 'Upload-Metadata': metadata })
+    expect(creation.statusCode).toBe(201)
+    const { statusCode, headers } = await send(proxy, 'HEAD', creation.headers.location ?? '')
+    expect([statusCode, headers['upload-metadata']]).toEqual([200, metadata])
   })
 
   it('lets a client on that comes back while its old connection hangs', async () => {

@@ -8,13 +8,32 @@ import { scratchFolder } from '../support/example.js'
 import { runSnippet } from '../support/snippet.js'
 import { startApp } from './app.js'
 import { ask, beginPatch, create, curlPatch, offsetOf, upload } from './client.js'
-import { NGINX, startProxy } from './proxy.js'
+import { APACHE, NGINX, startProxy } from './proxy.js'
 
 const MIB = 1024 * 1024
 
 function without(config: string, ...parts: readonly string[]): string {
   return substitute(config, Object.fromEntries(parts.map((part) => [part, ''])))
 }
+
+describe('Apache', () => {
+  it('without `responsefieldsize` lets uploads be created that can not be resumed', async () => {
+    const app = await startApp()
+    const proxy = await startProxy(APACHE, app.port, without(APACHE.config, ' responsefieldsize=16384'))
+    const headers = { 'Upload-Length': 5, 'Upload-Metadata': `a ${'A'.repeat(8188)}`, 'Content-Length': 0 }
+    const creation = await ask(proxy, 'POST', '/files', headers)
+    const head = await ask(proxy, 'HEAD', creation.headers.location ?? '')
+    expect(head.statusCode).toBe(423)
+  })
+
+  it('without `LimitRequestFieldSize` refuses the largest metadata itself', async () => {
+    const app = await startApp()
+    const proxy = await startProxy(APACHE, app.port, without(APACHE.config, 'LimitRequestFieldSize 16380'))
+    const headers = { 'Upload-Length': 5, 'Upload-Metadata': `a ${'A'.repeat(8188)}`, 'Content-Length': 0 }
+    expect((await ask(proxy, 'POST', '/files', headers)).statusCode).toBe(400)
+    expect(app.seen).toEqual([])
+  })
+})
 
 describe('nginx', () => {
   it.each([
@@ -41,6 +60,26 @@ describe('nginx', () => {
     expect(result.status).toBe(413)
     expect(result.body).toContain('<center>nginx')
     expect(app.seen.map(({ method }) => method)).toEqual(['POST'])
+  })
+
+  it('without `proxy_buffer_size` and `proxy_buffers` lets uploads be created that can not be resumed', async () => {
+    const app = await startApp()
+    const lines = ['proxy_buffer_size 32k;', 'proxy_buffers 4 32k;']
+    const proxy = await startProxy(NGINX, app.port, without(NGINX.config, ...lines))
+    const headers = { 'Upload-Length': 5, 'Upload-Metadata': `thumbnail ${'A'.repeat(6000)}`, 'Content-Length': 0 }
+    const creation = await ask(proxy, 'POST', '/files', headers)
+    expect(creation.statusCode).toBe(201)
+    expect((await ask(proxy, 'HEAD', creation.headers.location ?? '')).statusCode).toBe(423)
+    expect(app.seen.map(({ method }) => method)).toEqual(['POST', 'HEAD'])
+  })
+
+  it('without `large_client_header_buffers` refuses the largest metadata itself', async () => {
+    const app = await startApp()
+    const line = 'large_client_header_buffers 4 16k;'
+    const proxy = await startProxy(NGINX, app.port, without(NGINX.config, line))
+    const headers = { 'Upload-Length': 5, 'Upload-Metadata': `a ${'A'.repeat(8188)}`, 'Content-Length': 0 }
+    expect((await ask(proxy, 'POST', '/files', headers)).statusCode).toBe(400)
+    expect(app.seen).toEqual([])
   })
 
   it('redirects where the location has a slash at its end', async () => {
