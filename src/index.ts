@@ -35,4 +35,13 @@ export { type OffloadOptions, offload } from './storage/offload.js'
 export { SQLiteStorage, type SQLiteStorageOptions } from './storage/sqlite/sqlite-storage.js'
 export type * from './storage/storage.js'
 export type { CleanUpResult } from './sweeper.js'
-export type { Completion, CompletionResult, Concat, Holder, NewUpload, Tombstone, Upload } from './upload.js'
+export {
+  type Completion,
+  type CompletionResult,
+  type Concat,
+  type Holder,
+  isSettled,
+  type NewUpload,
+  type Tombstone,
+  type Upload,
+} from './upload.js'

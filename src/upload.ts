@@ -95,3 +95,19 @@ export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'completion' | 'hol
 export function isPartial({ concat }: Pick<Upload, 'concat'>): boolean {
   return concat !== undefined && concat.partials === undefined
 }
+
+/**
+ * Whether an upload is a finished file that may be handed out: all bytes are committed, nobody holds it any more, and the hook
+ * has approved it where the server has one. For routes and jobs of your own that read files without asking the upload server.
+ *
+ * `upload.complete` alone is too early: `onUploadComplete`, or `onChunkReceived` for the last chunk, may still refuse the file.
+ * Partial uploads of a concatenation are never files.
+ * @param upload - the record, as `storage.get(id)` gives it
+ * @param nowMs - milliseconds since the epoch
+ */
+export function isSettled(upload: Upload | undefined, nowMs = Date.now()): upload is Upload {
+  if (!upload?.complete || isPartial(upload)) return false
+  const { completion, holder } = upload
+  // Whoever wrote the last chunk holds it until that chunk is approved. Once the hook has seen all of it, that is long ago.
+  return completion?.settled ?? (holder === undefined || holder.leaseUntilMs <= nowMs)
+}

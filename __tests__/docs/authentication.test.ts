@@ -1,11 +1,10 @@
 // docs/authentication.md: what it shows, and what it says of clients.
-import type express from 'express'
-import type { RequestHandler } from 'express'
+import express, { type RequestHandler } from 'express'
 import session from 'express-session'
 import jwt from 'jsonwebtoken'
 import passport from 'passport'
 import type { UploadOptions } from 'tus-js-client'
-import type { TusServer, TusServerOptions } from '../../src/index.js'
+import { TusServer, type TusServerOptions, tusMiddleware } from '../../src/index.js'
 import { codeUnder } from '../support/docs.js'
 import { runSnippet } from '../support/snippet.js'
 import { createSite, type Site, startUpload } from './site.js'
@@ -78,6 +77,30 @@ describe('the three lines', () => {
     expect((await create(endpoint, { 'X-HTTP-Method-Override': 'POST' })).status).toBe(401)
   })
 
+  it('take a user without an id for nobody, not for all who have none', async () => {
+    for (const user of [{}, { id: undefined }, { id: null }, { id: '' }]) {
+      const { endpoint } = await startOwned((req, _res, next) => {
+        Object.assign(req, { user: req.get('X-User') === 'ann' ? { id: 'ann' } : user })
+        next()
+      })
+      expect((await create(endpoint, {})).status).toBe(401)
+      const url = await createBy(endpoint, { 'X-User': 'ann' })
+      expect((await fetch(url, { method: 'HEAD', headers: TUS })).status).toBe(401)
+    }
+  })
+
+  it('leave an upload that has no owner to nobody', async () => {
+    const site = createSite()
+    const upload = { id: 'old', name: 'old', length: 5, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined }
+    await site.storage.create(upload)
+    const { endpoint } = await startOwned(byHeader, { site })
+    const ask = async (user: Record<string, string>): Promise<number> =>
+      (await fetch(`${endpoint}/old`, { method: 'HEAD', headers: { ...TUS, ...user } })).status
+    expect([await ask({}), await ask({ 'X-User': 'ann' }), await ask({ 'X-User': 'undefined' })]).toEqual([
+      401, 403, 403,
+    ])
+  })
+
   it('answer preflights, and let pages of other origins see a refusal', async () => {
     const { endpoint } = await startOwned(byHeader, { options: { cors: { origin: ORIGIN } } })
     const preflight = { Origin: ORIGIN, 'Access-Control-Request-Method': 'POST' }
@@ -116,6 +139,10 @@ describe('who asks', () => {
       (await create(endpoint, { Authorization: `Bearer ${token}` })).status
     expect(await createWith(jwt.sign({ sub: 'ann' }, secret))).toBe(201)
     expect(await createWith(jwt.sign({ sub: 'ann' }, 'another secret'))).toBe(401)
+    // Valid, and nobody's.
+    for (const claims of [{}, { user: 'ann' }, { sub: '' }, 'ann']) {
+      expect(await createWith(jwt.sign(claims, secret))).toBe(401)
+    }
     expect(await createWith(jwt.sign({ sub: 'ann' }, secret, { expiresIn: -1 }))).toBe(401)
     expect(await createWith(jwt.sign({ sub: 'ann' }, null as unknown as string, { algorithm: 'none' }))).toBe(401)
 
@@ -146,6 +173,56 @@ describe('who asks', () => {
     const head = async (Authorization: string): Promise<number> =>
       (await fetch(url, { method: 'HEAD', headers: { ...TUS, Authorization } })).status
     expect([await head('Bearer ann'), await head('Bearer bob'), await head('Bearer broken')]).toEqual([200, 403, 500])
+  })
+})
+
+describe('tenants', () => {
+  it('see their own uploads, and members alone see those', async () => {
+    const site = createSite()
+    const isMember = (user: { id: string } | undefined, tenant: string): boolean =>
+      user?.id.endsWith(`@${tenant}`) === true
+    const code = codeUnder(PAGE, 'Tenants', 'ts')
+    const { tus } = await runSnippet<{ tus: TusServer }>(code, ['tus'], {
+      ...site,
+      express,
+      identify: byHeader,
+      isMember,
+    })
+    const origin = await site.listen(tus)
+    const url = await createBy(`${origin}/tenants/acme/files`, { 'X-User': 'ann@acme' })
+    expect(url).toContain('/tenants/acme/files/')
+    const ask = async (address: string, user: string): Promise<number> =>
+      (await fetch(address, { method: 'HEAD', headers: { ...TUS, 'X-User': user } })).status
+    expect(await ask(url, 'ann@acme')).toBe(200)
+    expect(await ask(url, 'bob@other')).toBe(403)
+    expect(await ask(url.replace('acme', 'other'), 'bob@other')).toBe(404)
+    expect((await create(`${origin}/tenants/acme/files`, { 'X-User': 'bob@other' })).status).toBe(403)
+  })
+})
+
+describe('a link', () => {
+  it('lets others read, and nothing else', async () => {
+    const owned = codeUnder(PAGE, 'Only the creator may go on', 'ts')
+    const [ownerOf] = /^function ownerOf[\s\S]*?^}$/m.exec(owned) ?? []
+    const code = `const options = { ${codeUnder(PAGE, 'Links', 'ts')} }\n${ownerOf}`
+    type Code = { options: Partial<TusServerOptions> }
+    const { options } = await runSnippet<Code>(code, ['options'])
+    const site = createSite()
+    const tus = new TusServer({
+      storage: site.storage,
+      downloads: true,
+      onUploadCreate: ({ request }) => ({ attributes: { owner: request.headers['x-user'] } }),
+      ...options,
+    })
+    site.app.use('/files', byHeader, tusMiddleware(tus))
+    const url = await createBy(`${await site.listen(tus)}/files`, { 'X-User': 'ann', 'Upload-Length': '0' })
+    const ask = async (method: string, headers: Record<string, string>): Promise<number> =>
+      (await fetch(url, { method, headers: { ...TUS, ...headers } })).status
+    expect(await ask('GET', {})).toBe(200)
+    for (const method of ['HEAD', 'DELETE', 'PATCH']) {
+      expect([await ask(method, {}), await ask(method, { 'X-User': 'bob' })]).toEqual([401, 403])
+    }
+    expect(await ask('GET', { 'X-HTTP-Method-Override': 'DELETE' })).toBe(401)
   })
 })
 

@@ -154,13 +154,14 @@ it('finds what is finished in the directory', async () => {
 
 it('has no need to move where the name is chosen before', async () => {
   const code = `const options = { ${codeUnder(PAGE, 'Where they are', 'ts')} }`
-  const { options } = await runSnippet<{ options: TusServerOptions }>(code, ['options'])
-  const context = { user: { id: 'ann' } }
+  const ownerOf = (context: { user: { id: string } }): string => context.user.id
+  const { options } = await runSnippet<{ options: TusServerOptions }>(code, ['options'], { ownerOf })
+  const context = { user: { id: 'ann/../bob' } }
   const server = startServer({
     onUploadCreate: ({ request, ...rest }) => options.onUploadCreate?.({ ...rest, request: { ...request, context } }),
   })
   const { id } = await upload(server)
-  expect(readFileSync(join(server.directory, 'ann', `${id}.bin`), 'utf8')).toBe('hello')
+  expect(readFileSync(join(server.directory, 'ann%2F..%2Fbob', `${id}.bin`), 'utf8')).toBe('hello')
 })
 
 describe('after a move', () => {

@@ -38,6 +38,7 @@ describe('the limiter of the page', () => {
     expect(await statuses(endpoint, LIMIT, 'POST', length)).toEqual([201])
     expect(await statuses(endpoint, 1, 'POST', length)).toEqual([429])
     expect(await statuses(endpoint, 1, 'PATCH', { ...length, 'X-HTTP-Method-Override': 'post' })).toEqual([429])
+    expect(await statuses(endpoint, 1, 'POST', { ...length, 'X-HTTP-Method-Override': '' })).toEqual([429])
   })
 
   it('counts neither PATCH nor HEAD, also where they look like POST', async () => {

@@ -3,7 +3,15 @@ import { resolve } from 'node:path'
 import * as ts from 'typescript'
 import { codeBlocks } from '../support/docs.js'
 
-const PAGES = ['authentication.md', 'cdn.md', 'moving-files.md', 'processes.md', 'proxies.md', 'rate-limits.md']
+const PAGES = [
+  'authentication.md',
+  'cdn.md',
+  'downloads.md',
+  'moving-files.md',
+  'processes.md',
+  'proxies.md',
+  'rate-limits.md',
+]
 
 /** What the pages take for granted. */
 const PRELUDE = `
@@ -31,6 +39,8 @@ declare const tus: TusServer
 declare const secret: string
 declare const identify: express.RequestHandler
 declare function move(upload: HookUpload): Promise<void>
+declare function ownerOf(req: express.Request): string
+declare function isMember(user: Express.User | undefined, tenant: string): boolean
 declare function purge(url: string): Promise<void>
 declare function tooMany(user: Express.User | undefined): Promise<boolean>
 `
