@@ -77,7 +77,8 @@ export interface TerminateEvent<Context = unknown> {
 export interface Hooks<Context = unknown> {
   /**
    * Before anything else is done for a request, preflights aside: for authorisation. `upload` is the record where the
-   * request names one that exists. For a final upload it runs once more with each of its partial uploads.
+   * request names one that exists: the request acts on that one or is answered by 404. For a final upload it runs once
+   * more with each of its partial uploads.
    */
   readonly onIncomingRequest?: Hook<RequestEvent<Context>> | undefined
   /** Before an upload is created. `upload.id` is the id that it will have unless the hook names another. */
@@ -85,7 +86,7 @@ export interface Hooks<Context = unknown> {
   readonly onUploadCreate?: Hook<UploadEvent<Context>, CreateDecision | undefined | void> | undefined
   /**
    * After bytes were committed: the chunk, or a segment in the middle of a long one. Throwing a {@link TusError} stops
-   * the upload and removes it.
+   * the upload and removes it, and final uploads that wait for it.
    */
   readonly onChunkReceived?: Hook<UploadEvent<Context>> | undefined
   /**
@@ -96,7 +97,10 @@ export interface Hooks<Context = unknown> {
    */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook that answers nothing returns nothing
   readonly onUploadComplete?: Hook<CompleteEvent<Context>, CompletionResult | undefined | void> | undefined
-  /** Before an upload is removed by a client's request. */
+  /**
+   * Before an upload is removed by a client's request, and before anybody who writes to it is disturbed; once more if it
+   * is another by the time that nobody writes any more (its offset, its length, that it is complete).
+   */
   readonly onBeforeTerminate?: Hook<UploadEvent<Context>> | undefined
   /**
    * After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. There is

@@ -7,6 +7,7 @@ import { TusError, type TusErrorCode, toTusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
 import { download } from './handlers/get.js'
 import { readOffset } from './handlers/head.js'
+import { missing } from './handlers/missing.js'
 import { describeServer } from './handlers/options.js'
 import { appendChunk } from './handlers/patch.js'
 import { createUpload } from './handlers/post.js'
@@ -196,19 +197,27 @@ export class TusServer<Context = unknown> {
     }
     if (this.#closing !== undefined) throw new TusError('ERR_CLOSING', { headers: { 'Retry-After': '1' } })
     if (route.kind === 'upload' && !isUploadId(route.id)) throw new TusError('ERR_NOT_FOUND')
-    await this.#authorize(request, route)
+    const createdAtMs = await this.#authorize(request, route)
     if (route.kind === 'collection') return createUpload(this.#core, request)
-    if (method === 'HEAD') return readOffset(this.#core, request, route.id)
-    if (method === 'GET') return download(this.#core, request, route.id)
-    if (method === 'PATCH') return appendChunk(this.#core, request, route.id)
-    return terminate(this.#core, request, route.id)
+    if (method === 'HEAD') return readOffset(this.#core, request, route.id, createdAtMs)
+    if (method === 'GET') return download(this.#core, request, route.id, createdAtMs)
+    if (method === 'PATCH') return appendChunk(this.#core, request, route.id, createdAtMs)
+    return terminate(this.#core, request, route.id, createdAtMs)
   }
 
-  async #authorize(request: TusRequest, route: Route): Promise<void> {
+  /**
+   * Asks the application.
+   * @returns when the upload was created that the request may reach: another one may have its id by the time that it
+   * does. `undefined` if there is no hook, so that any may be reached
+   * @throws TusError what the hook throws, or `ERR_NOT_FOUND`: what the hook has not seen is not there for the request
+   */
+  async #authorize(request: TusRequest, route: Route): Promise<number | undefined> {
     const { hooks, storage } = this.#core.options
-    if (hooks.onIncomingRequest === undefined) return
+    if (hooks.onIncomingRequest === undefined) return undefined
     const upload = route.kind === 'upload' ? await storage.get(route.id) : undefined
     await hooks.onIncomingRequest({ request: hookRequest(request), upload: upload && hookUpload(upload) })
+    if (route.kind === 'upload' && upload === undefined) throw await missing(this.#core, route.id)
+    return upload?.createdAtMs
   }
 
   async #corsHeaders(cors: Cors, request: TusRequest): Promise<Record<string, string>> {

@@ -1,9 +1,8 @@
 // Removes expired uploads and what kills have left behind, in the background or by hand.
 
 import type { Core } from './core.js'
-import { isTusError } from './errors.js'
 import { isExpired, tombstoneOf } from './handlers/missing.js'
-import { removeUpload } from './handlers/remove-upload.js'
+import { isKept, removeUpload } from './handlers/remove-upload.js'
 import { within } from './within.js'
 
 /** How much is done before others have their turn. */
@@ -125,8 +124,8 @@ export class Sweeper {
         tombstone: tombstoneOf(this.#core, 410),
       })
     } catch (error) {
-      // One that somebody holds on to comes up again in the next round.
-      const passing = error instanceof StillAlive || (isTusError(error) && error.status === 423)
+      // One that somebody holds on to, or needs by now, comes up again in the next round.
+      const passing = error instanceof StillAlive || isKept(error)
       if (!passing) this.#report(error)
       return false
     }

@@ -14,6 +14,11 @@ export interface Concat {
   readonly header: string
   /** The ids of a final upload's partial uploads, in order; `undefined` for a partial upload. */
   readonly partials: readonly string[] | undefined
+  /**
+   * When each of those partial uploads was created, in milliseconds since the epoch: another upload that has got the id
+   * of one is none of them. `undefined`: whichever has the id.
+   */
+  readonly partialsCreatedAtMs?: readonly number[] | undefined
   /** How large a final upload may become, in bytes, where its length is not known from the beginning. */
   readonly maxSize?: number | undefined
   /** Whether the application wants to be told once a final upload is complete. */
@@ -90,6 +95,11 @@ export interface Tombstone {
 
 /** An upload that is to be created. */
 export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'completion' | 'holder'>
+
+/** Whether an upload is the one of its id that was created at a time: ids may come again. `undefined` is any time. */
+export function isFrom({ createdAtMs }: Pick<Upload, 'createdAtMs'>, atMs: number | undefined): boolean {
+  return atMs === undefined || createdAtMs === atMs
+}
 
 /** Whether an upload is a part of others, and never a finished file by itself. */
 export function isPartial({ concat }: Pick<Upload, 'concat'>): boolean {

@@ -280,20 +280,22 @@ it('nobody runs it before the commit that completed the upload is on the disk, h
   expect(seen).toEqual([[1, undefined]])
 })
 
-it('an upload is not removed under the hook’s hands, however long the application thinks about it', async () => {
-  const [asked, gate] = [deferred(), deferred()]
+it('the hook does not begin with an upload that is being removed, however long that takes', async () => {
+  const [begun, gate] = [deferred(), deferred()]
   const hook = jest.fn()
-  const { nearly, finish, handle, tus } = withHook(hook, {
-    completion: 'background',
-    onBeforeTerminate: () => {
-      asked.resolve()
-      return gate.promise
+  const memory = new MemoryStorage()
+  const storage = overriding(memory, {
+    remove: async (id, fence, options) => {
+      begun.resolve()
+      await gate.promise
+      return memory.remove(id, fence, options)
     },
   })
+  const { nearly, finish, handle, tus } = withHook(hook, { completion: 'background', storage })
   const path = await nearly()
   await finish(path)
   const removed = handle('DELETE', path)
-  await asked.promise
+  await begun.promise
   await tus.cleanUp()
   expect(hook).not.toHaveBeenCalled()
   gate.resolve()
@@ -432,9 +434,9 @@ it('a verdict that the client is told of stands after a power loss, too', async 
     },
     {
       storage: overriding(storage, {
-        remove: (id, fence, tombstone, durable) => {
-          removed.push([tombstone?.status, durable])
-          return storage.remove(id, fence, tombstone)
+        remove: (id, fence, options) => {
+          removed.push([options?.tombstone?.status, options?.durable])
+          return storage.remove(id, fence, options)
         },
       }),
     },

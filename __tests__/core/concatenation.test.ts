@@ -1,6 +1,6 @@
 // Uploads made of others: what the protocol leaves to the server, and what is around it.
-import { type HookUpload, MemoryStorage, TusError, type TusServerOptions } from '../../src/index.js'
-import { deferred, idOf, overriding, startServer } from './support.js'
+import { type HookUpload, MemoryStorage, type Storage, TusError, type TusServerOptions } from '../../src/index.js'
+import { type Deferred, deferred, idOf, overriding, startServer } from './support.js'
 
 const PARTIAL = { 'Upload-Concat': 'partial' }
 
@@ -19,6 +19,17 @@ function withPartials(options: Partial<TusServerOptions> = {}) {
     final: (paths: readonly string[], headers: Record<string, string> = {}, context?: unknown) =>
       handle('POST', '/files', { 'Upload-Concat': `final;${paths.join(' ')}`, ...headers }, undefined, { context }),
   }
+}
+
+/** A storage whose removals begin, under a claim, and go on when they are let. */
+function slowRemoval(storage: MemoryStorage, begun: Deferred<void>, gate: Deferred<void>): Storage {
+  return overriding(storage, {
+    remove: async (id, fence, options) => {
+      begun.resolve()
+      await gate.promise
+      return storage.remove(id, fence, options)
+    },
+  })
 }
 
 it('URLs of partial uploads are understood as this server and any proxy in front of it write them', async () => {
@@ -72,6 +83,47 @@ it('a partial upload that another final one waits for stays', async () => {
   expect(String(await stored(waiting))).toBe('abcd')
 })
 
+it('a partial upload of which a chunk is refused goes, and no final one is made of its bytes', async () => {
+  const removed: Array<[string, string | undefined]> = []
+  const { partial, final, patch, handle, storage } = withPartials({
+    onChunkReceived: ({ upload }) => {
+      if (upload.offset > 2) throw new TusError('ERR_UNPROCESSABLE')
+    },
+    onUploadTerminate: ({ upload, request }) => void removed.push([upload.id, request?.method]),
+  })
+  const [done, refused] = [await partial('ab'), await partial()]
+  const paths = [
+    String((await final([done, refused])).headers.Location),
+    String((await final([refused, refused])).headers.Location),
+  ]
+  expect((await patch(refused, 0, Buffer.from('abcde'), { 'Upload-Length': '5' })).status).toBe(422)
+  expect((await handle('HEAD', refused)).status).toBe(404)
+  for (const path of paths) expect((await handle('HEAD', path)).status).toBe(410)
+  expect(removed).toEqual([[idOf(refused), 'PATCH'], ...paths.map((path) => [idOf(path), undefined])])
+  // The other one is nobody's any more.
+  expect((await handle('DELETE', done)).status).toBe(204)
+  for (const path of [done, refused, ...paths]) expect(await storage.get(idOf(path))).toBeUndefined()
+})
+
+it('final uploads that lost a part to a refusal are found after a kill that came right after it', async () => {
+  const storage = new MemoryStorage()
+  const { waitingFinals } = storage
+  const { partial, final, patch, handle, tus } = withPartials({
+    storage,
+    onChunkReceived: () => {
+      throw new TusError('ERR_UNPROCESSABLE')
+    },
+  })
+  const path = await partial()
+  const waiting = String((await final([path])).headers.Location)
+  storage.waitingFinals = () => []
+  expect((await patch(path, 0, Buffer.from('ab'))).status).toBe(422)
+  storage.waitingFinals = waitingFinals
+  expect(await storage.get(idOf(waiting))).toBeDefined()
+  await tus.cleanUp()
+  expect((await handle('HEAD', waiting)).status).toBe(410)
+})
+
 it('a partial upload that comes to be needed while the application thinks about its removal stays', async () => {
   const made: string[] = []
   const { partial, final, handle } = withPartials({
@@ -87,22 +139,19 @@ it('a partial upload that comes to be needed while the application thinks about 
 
 it('a final upload whose partial one is held for a moment is answered once the application knows of it', async () => {
   const completed: string[] = []
-  const asked = deferred()
-  const decision = deferred()
-  const { partial, final, stored, handle, storage } = withPartials({
-    onBeforeTerminate: () => {
-      asked.resolve()
-      return decision.promise
-    },
+  const [held, gate] = [deferred(), deferred()]
+  const storage = slowRemoval(new MemoryStorage(), held, gate)
+  const { partial, final, stored, handle } = withPartials({
+    storage,
     onUploadComplete: ({ upload }) => void completed.push(upload.id),
   })
   const path = await partial('ab')
   const removal = handle('DELETE', path)
-  await asked.promise
+  await held.promise
   const making = final([path])
   while ((await storage.waitingFinals?.(idOf(path)))?.length === 0) await new Promise(setImmediate)
   expect(completed).toEqual([])
-  decision.resolve()
+  gate.resolve()
   expect((await removal).status).toBe(409)
   const { status, headers } = await making
   expect(status).toBe(201)
@@ -143,29 +192,25 @@ it('a final upload is finished by the request that made it, whoever looks for wo
 
 it('a partial upload that somebody else holds for long does not hold up the final one', async () => {
   const calls: unknown[] = []
-  const [asked, decision] = [deferred(), deferred()]
+  const [held, gate] = [deferred(), deferred()]
   const inner = new MemoryStorage()
   let removal: Promise<unknown> | undefined
-  const storage = overriding(inner, {
+  const storage = overriding(slowRemoval(inner, held, gate), {
     flatten: async (id, attempt, durable) => {
       removal = server.handle('DELETE', path)
-      await asked.promise
+      await held.promise
       return inner.flatten(id, attempt, durable)
     },
   })
   const server = withPartials({
     storage,
     claimWaitMs: 20,
-    onBeforeTerminate: () => {
-      asked.resolve()
-      return decision.promise
-    },
     onUploadComplete: ({ attempt }) => void calls.push(attempt),
   })
   const path = await server.partial('ab')
   expect((await server.final([path])).status).toBe(201)
   expect(calls).toEqual([1])
-  decision.resolve()
+  gate.resolve()
   expect(await removal).toMatchObject({ status: 204 })
 })
 

@@ -282,7 +282,7 @@ describe('a storage with a minimum of methods', () => {
           discard: () => {},
           close: () => {},
         }),
-        remove: (id) => offsets.delete(id),
+        remove: (id) => (offsets.delete(id) ? 'removed' : 'gone'),
         close: () => {},
       },
     })

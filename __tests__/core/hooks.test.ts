@@ -1,6 +1,6 @@
 // The callbacks of an upload's life.
-import { type HookRequest, type HookUpload, TusError } from '../../src/index.js'
-import { idOf, startServer } from './support.js'
+import { type HookRequest, type HookUpload, MemoryStorage, TusError } from '../../src/index.js'
+import { deferred, idOf, overriding, Source, startServer } from './support.js'
 
 const METADATA = `filename ${Buffer.from('naïve.txt').toString('base64')},empty`
 
@@ -166,6 +166,108 @@ it('generateId makes the ids, from the request', async () => {
   expect(await create({ 'Upload-Length': '5', 'X-User': 'ann' })).toBe('/files/for-ann')
 })
 
+describe('a request reaches the upload that onIncomingRequest saw', () => {
+  const requests = [
+    ['HEAD', {}, undefined],
+    ['PATCH', { 'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': '0' }, Buffer.from('evil')],
+    ['DELETE', {}, undefined],
+    ['GET', {}, undefined],
+  ] as const
+
+  /** A server whose hook waits for Eve's requests, and lets all others through. */
+  function thinking(storage = new MemoryStorage()) {
+    const [asked, gate] = [deferred(), deferred()]
+    const removed = jest.fn()
+    let ms = 1_000
+    const server = startServer({
+      storage,
+      downloads: true,
+      now: () => ms++,
+      onUploadCreate: ({ request }) => ({ id: String(request.headers['x-id']) }),
+      onIncomingRequest: async ({ request, upload }) => {
+        if (request.headers['x-user'] !== 'eve' || (request.method === 'POST' && upload?.id !== 'last')) return
+        asked.resolve()
+        await gate.promise
+      },
+      onUploadTerminate: removed,
+    })
+    return { ...server, asked, gate, removed }
+  }
+
+  it.each(requests)('and not one that was created meanwhile: %s', async (method, headers, body) => {
+    const { create, handle, offsetOf, asked, gate, removed } = thinking()
+    const eves = handle(method, '/files/known', { 'X-User': 'eve', ...headers }, body)
+    await asked.promise
+    const path = await create({ 'Upload-Length': method === 'GET' ? '0' : '4', 'X-Id': 'known' })
+    gate.resolve()
+    expect((await eves).status).toBe(404)
+    expect(await offsetOf(path)).toBe(0)
+    expect(removed).not.toHaveBeenCalled()
+  })
+
+  it.each(requests)('and not another one that has got its id meanwhile: %s', async (method, headers, body) => {
+    const { create, handle, offsetOf, asked, gate, removed } = thinking()
+    const length = { 'Upload-Length': method === 'GET' ? '0' : '4', 'X-Id': 'known' }
+    const path = await create(length)
+    const eves = handle(method, path, { 'X-User': 'eve', ...headers }, body)
+    await asked.promise
+    expect((await handle('DELETE', path)).status).toBe(204)
+    await create(length)
+    gate.resolve()
+    expect((await eves).status).toBe(404)
+    expect(await offsetOf(path)).toBe(0)
+    expect(removed).toHaveBeenCalledTimes(1)
+  })
+
+  it.each(requests)('nor is who writes to that one disturbed: %s', async (method, headers, body) => {
+    const { create, handle, patch, asked, gate } = thinking()
+    const length = { 'Upload-Length': '4', 'X-Id': 'known' }
+    const path = await create(length)
+    const eves = handle(method, path, { 'X-User': 'eve', ...headers }, body)
+    await asked.promise
+    expect((await handle('DELETE', path)).status).toBe(204)
+    await create(length)
+    const source = new Source()
+    const owners = patch(path, 0, source)
+    await source.hungry()
+    gate.resolve()
+    expect((await eves).status).toBe(404)
+    source.push('good').end()
+    expect((await owners).status).toBe(204)
+  })
+
+  it('also where another process writes to that one', async () => {
+    const storage = new MemoryStorage()
+    const { create, handle, asked, gate } = thinking(storage)
+    const length = { 'Upload-Length': '4', 'X-Id': 'known' }
+    const path = await create(length)
+    const eves = requests.map(([method, headers, body]) => handle(method, path, { 'X-User': 'eve', ...headers }, body))
+    await asked.promise
+    expect((await handle('DELETE', path)).status).toBe(204)
+    await create(length)
+    await storage.claim('known', { owner: 'other', ttlMs: 60_000 })
+    gate.resolve()
+    for (const answer of await Promise.all(eves)) expect(answer.status).toBe(404)
+  })
+
+  it('also where that one is named as a part', async () => {
+    const { create, handle, asked, gate } = thinking()
+    const partial = { 'Upload-Length': '0', 'Upload-Concat': 'partial', 'X-Id': 'known' }
+    const path = await create(partial)
+    const other = await create({ 'Upload-Length': '0', 'Upload-Concat': 'partial', 'X-Id': 'last' })
+    const eves = handle('POST', '/files', {
+      'X-User': 'eve',
+      'X-Id': 'final',
+      'Upload-Concat': `final;${path} ${other}`,
+    })
+    await asked.promise
+    expect((await handle('DELETE', path)).status).toBe(204)
+    await create(partial)
+    gate.resolve()
+    expect((await eves).status).toBe(400)
+  })
+})
+
 describe('onChunkReceived', () => {
   it('runs after each chunk, and after segments in the middle of a long one', async () => {
     const seen: Array<[number, boolean]> = []
@@ -229,6 +331,47 @@ describe('onChunkReceived', () => {
     expect(await storage.vacuum?.(10)).toEqual({ more: false })
   })
 
+  it('removes the upload although the claim was lost while it thought', async () => {
+    const memory = new MemoryStorage()
+    const ended: string[] = []
+    const { create, patch } = startServer({
+      storage: memory,
+      onChunkReceived: async ({ upload }) => {
+        const present = await memory.get(upload.id)
+        // Another instance believes this one dead.
+        const taken = await memory.claim(upload.id, { owner: 'other', ttlMs: 60_000, dead: present?.holder?.owner })
+        if (taken && 'fence' in taken) await memory.release(upload.id, taken.fence)
+        throw new TusError('ERR_UNPROCESSABLE')
+      },
+      onUploadTerminate: ({ upload }) => void ended.push(upload.id),
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    expect((await patch(path, 0, Buffer.from('ab'))).status).toBe(422)
+    expect(ended).toEqual([idOf(path)])
+    expect(await memory.get(idOf(path))).toBeUndefined()
+  })
+
+  it('says nothing of a removal where the storage could not remove the upload', async () => {
+    const storage = overriding(new MemoryStorage(), {
+      remove: () => {
+        throw new Error('EIO')
+      },
+    })
+    const gone = jest.fn()
+    const { create, patch, offsetOf, logger } = startServer({
+      storage,
+      onChunkReceived: () => {
+        throw new TusError('ERR_UNPROCESSABLE')
+      },
+      onUploadTerminate: gone,
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    expect((await patch(path, 0, Buffer.from('ab'))).status).toBe(500)
+    expect(logger.errors).toEqual([new Error('EIO')])
+    expect(gone).not.toHaveBeenCalled()
+    expect(await offsetOf(path)).toBe(2)
+  })
+
   it('keeps the upload where it fails otherwise', async () => {
     let fails = true
     const { create, patch, offsetOf } = startServer({
@@ -254,6 +397,88 @@ describe('onBeforeTerminate and onUploadTerminate', () => {
     const path = await create({ 'Upload-Length': '8' })
     expect((await handle('DELETE', path)).status).toBe(403)
     expect(await offsetOf(path)).toBe(0)
+  })
+
+  it('is asked before a body that is being received is disturbed', async () => {
+    const { create, handle, patch } = startServer({
+      onBeforeTerminate: ({ request }) => {
+        if (request.headers['x-user'] !== 'bob') throw new TusError('ERR_FORBIDDEN')
+      },
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    const body = new Source()
+    const owners = patch(path, 0, body)
+    body.push('abcd')
+    await body.hungry()
+    expect((await handle('DELETE', path, { 'X-User': 'eve' })).status).toBe(403)
+    body.push('efgh').end()
+    expect(await owners).toMatchObject({ status: 204, headers: { 'Upload-Offset': '8' } })
+  })
+
+  it('holds up nobody while it thinks', async () => {
+    const [asked, gate] = [deferred(), deferred()]
+    const { create, handle, patch } = startServer({
+      claimWaitMs: 0,
+      onBeforeTerminate: async () => {
+        asked.resolve()
+        await gate.promise
+        throw new TusError('ERR_FORBIDDEN')
+      },
+    })
+    const path = await create({ 'Upload-Length': '8' })
+    const removal = handle('DELETE', path)
+    await asked.promise
+    expect((await patch(path, 0, Buffer.from('abcd'))).status).toBe(204)
+    gate.resolve()
+    expect((await removal).status).toBe(403)
+  })
+
+  it('is asked once more, under the claim, only where the upload has changed since', async () => {
+    const seen: Array<[number, boolean]> = []
+    let whileAsked = async (): Promise<void> => {}
+    const { create, handle, patch, offsetOf } = startServer({
+      onBeforeTerminate: async ({ upload }) => {
+        seen.push([upload.offset, upload.complete])
+        if (upload.complete) throw new TusError('ERR_FORBIDDEN')
+        await whileAsked()
+      },
+    })
+    const [same, changed] = [await create({ 'Upload-Length': '4' }), await create({ 'Upload-Length': '4' })]
+    expect((await handle('DELETE', same)).status).toBe(204)
+    expect(seen.splice(0)).toEqual([[0, false]])
+    whileAsked = async () => void (await patch(changed, 0, Buffer.from('abcd')))
+    expect((await handle('DELETE', changed)).status).toBe(403)
+    expect(seen).toEqual([
+      [0, false],
+      [4, true],
+    ])
+    expect(await offsetOf(changed)).toBe(4)
+  })
+
+  it('is not asked where a removal is out of the question, and nobody is disturbed by that either', async () => {
+    const hook = jest.fn()
+    for (const options of [{}, { onBeforeTerminate: hook }]) {
+      const { create, handle, patch } = startServer(options)
+      const path = await create({ 'Upload-Length': '4', 'Upload-Concat': 'partial' })
+      await handle('POST', '/files', { 'Upload-Concat': `final;${path}` })
+      const body = new Source()
+      const owners = patch(path, 0, body)
+      body.push('ab')
+      await body.hungry()
+      expect((await handle('DELETE', path)).status).toBe(409)
+      body.push('cd').end()
+      expect((await owners).status).toBe(204)
+    }
+    expect(hook).not.toHaveBeenCalled()
+  })
+
+  it('is answered by 423 where the claim is lost before anything is removed', async () => {
+    const memory = new MemoryStorage()
+    const gone = jest.fn()
+    const storage = overriding(memory, { remove: () => 'fenced' })
+    const { create, handle } = startServer({ storage, onUploadTerminate: gone })
+    expect((await handle('DELETE', await create({ 'Upload-Length': '4' }))).status).toBe(423)
+    expect(gone).not.toHaveBeenCalled()
   })
 
   it('runs after the upload is gone', async () => {

@@ -68,6 +68,23 @@ export const concatenation: readonly Case[] = [
     ],
   },
   {
+    title:
+      'MUST 23: the answer that creates a partial or a final upload echoes Upload-Concat, that of another has none',
+    steps: [
+      step(create(5, { 'Upload-Concat': 'partial' }, { as: 'a' }), {
+        status: 201,
+        headers: { 'Upload-Concat': 'partial' },
+      }),
+      step(final('{a}', {}, { as: 'waiting' }), { status: 201, headers: { 'Upload-Concat': 'final;{a}' } }),
+      step(createWith('hello', { 'Upload-Concat': 'partial', 'Upload-Length': '5' }, { as: 'b' }), {
+        status: 201,
+        headers: { 'Upload-Concat': 'partial', 'Upload-Offset': '5' },
+      }),
+      step(final('{b} {b}'), { status: 201, headers: { 'Upload-Concat': 'final;{b} {b}' } }),
+      step(create(5), { status: 201, headers: { 'Upload-Concat': null } }),
+    ],
+  },
+  {
     title: 'MUST 23: partial uploads are uploaded like others, with Upload-Concat or without',
     steps: [
       step(create(5, { 'Upload-Concat': 'partial' }, { as: 'a' }), created),

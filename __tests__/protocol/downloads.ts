@@ -1,6 +1,7 @@
 // GET, which is none of tus: RFC 9110 says what it means.
 
 import type { Case, Request, Step } from './case.js'
+import { partial } from './concatenation.js'
 import { create, created, forEach, head, patch, standsAt, step, storedUpTo } from './requests.js'
 
 const on = { options: { downloads: true } } as const
@@ -43,6 +44,15 @@ export const downloads: readonly Case[] = [
       standsAt(5, 11),
     ],
   },
+  ...forEach(
+    [{}, { Range: 'bytes=0-1' }, { Range: 'bytes=9-' }, { 'If-None-Match': '*' }, { 'If-Range': '"x"' }],
+    'MUST downloads: a partial upload is not sent, complete or not, since no finish hook ever sees it',
+    (headers) => [
+      partial('a', 'hello'),
+      step({ ...get(headers), path: '{a}' }, { status: 404, headers: { ETag: null, 'Content-Range': null } }),
+      step(head('{a}'), { status: 200, headers: { 'Upload-Offset': '5' } }),
+    ],
+  ).map((testCase) => ({ ...testCase, ...on })),
   ...forEach(
     [
       ['bytes=0-4', 'hello', '0-4'],

@@ -172,6 +172,6 @@ function claimWithoutLooking(): NonNullable<Storage['claim']> {
 function removeAnyway(storage: MemoryStorage): Storage['remove'] {
   return async (id) => {
     const upload = (await storage.get(id)) as unknown as { fence: number } | undefined
-    return upload !== undefined && storage.remove(id, upload.fence)
+    return upload === undefined ? 'gone' : storage.remove(id, upload.fence)
   }
 }

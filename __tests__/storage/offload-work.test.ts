@@ -44,7 +44,7 @@ describe('offload: a full disk', () => {
     await first.stage.close()
     expect((await storage.get('upload'))?.offset).toBe(staged)
 
-    expect(await storage.remove('hog', hogging.fence)).toBe(true)
+    expect(await storage.remove('hog', hogging.fence)).toBe('removed')
     const second = await take('upload')
     let position = second.upload.offset
     for (; position < upload.length && position < 3 * MIB; position += chunk.length) await second.stage.write([chunk])

@@ -87,12 +87,12 @@ async function sharing() {
     },
     async remove(): Promise<void> {
       const { fence } = await subject.claim('partial')
-      expect(await opened.remove('partial', fence, undefined, true)).toBe(true)
+      expect(await opened.remove('partial', fence, { durable: true })).toBe('removed')
     },
     async tidyUp(): Promise<void> {
       while ((await opened.vacuum(20)).more);
     },
-    bury: async () => records.bury('partial', (await subject.claim('partial', 'A', { ttlMs: -1 })).fence, undefined),
+    bury: async () => records.bury('partial', (await subject.claim('partial', 'A', { ttlMs: -1 })).fence, {}),
   }
 }
 
@@ -109,7 +109,7 @@ it.each<[string, (site: Awaited<ReturnType<typeof sharing>>) => Promise<unknown>
   const { subject, lost, flatten, flattenDuringSync, remove, bury, isThere } = site
   if (what === 'another final upload') await remove()
   else await flatten('other')
-  if (what.startsWith('the vacuum')) expect(await bury()).toBeDefined()
+  if (what.startsWith('the vacuum')) expect(await bury()).toMatchObject({ id: 'partial' })
   const { settle } = flattenDuringSync('final')
   await takeAway(site)
   await settle()
@@ -121,7 +121,7 @@ it('a final upload that is removed leaves it to another one that names it, and t
   const { subject, lost, flatten, remove, isThere } = await sharing()
   await remove()
   const { fence } = await subject.claim('final')
-  expect(await subject.storage.remove('final', fence, undefined, true)).toBe(true)
+  expect(await subject.storage.remove('final', fence, { durable: true })).toBe('removed')
   expect(await isThere()).toBe(true)
   await subject.assertBytes('other', CONTENT)
   await flatten('other')

@@ -228,7 +228,9 @@ describe('SQLiteStorage: files', () => {
     for (let index = 0; index < 25; index++) {
       const { id } = await subject.create()
       const { fence } = await subject.claim(id)
-      await storage.remove(id, fence, { status: 410, untilMs: subject.clock.now() + (index < 24 ? 1 : 60_000) })
+      await storage.remove(id, fence, {
+        tombstone: { status: 410, untilMs: subject.clock.now() + (index < 24 ? 1 : 60_000) },
+      })
     }
     await subject.clock.advance(1)
     while ((await storage.vacuum(10)).more);

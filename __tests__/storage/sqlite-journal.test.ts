@@ -181,7 +181,7 @@ describe('after another start of the system', () => {
     const first = await start()
     const { id, file } = await finished(first, SMALL, 'the-file')
     const { fence } = await first.claim(id)
-    expect(await open?.remove(id, fence)).toBe(true)
+    expect(await open?.remove(id, fence)).toBe('removed')
     writeFileSync(file, 'something else')
     await start('two')
     expect(readFileSync(file, 'utf8')).toBe('something else')
@@ -206,7 +206,7 @@ describe('bytes of a small upload that was removed', () => {
   async function remove(subject: Subject, id: string, status?: number): Promise<void> {
     const { fence } = await subject.claim(id)
     const tombstone = status === undefined ? undefined : { status, untilMs: Date.now() + 60_000 }
-    expect(await open?.remove(id, fence, tombstone, true)).toBe(true)
+    expect(await open?.remove(id, fence, { tombstone, durable: true })).toBe('removed')
   }
 
   it.each([undefined, 410, 422])('are no row of the database any more (tombstone %s)', async (status) => {
@@ -498,7 +498,7 @@ describe('in the background', () => {
     const another = async (): Promise<void> => {
       const subject = await start()
       const { fence } = await subject.claim(id)
-      expect(await open?.remove(id, fence)).toBe(true)
+      expect(await open?.remove(id, fence)).toBe('removed')
       writeFileSync(part, 'of another one')
       await sync()
     }
@@ -540,7 +540,7 @@ describe('in the background', () => {
       const subject = await start()
       const [entry] = await records.journal.entries(0, Number.MAX_SAFE_INTEGER, 10)
       const { fence } = await subject.claim(entry?.id as string)
-      expect(await open?.remove(entry?.id as string, fence)).toBe(true)
+      expect(await open?.remove(entry?.id as string, fence)).toBe('removed')
     }
     await expect(afterMs(40_000)).rejects.toThrow('EIO')
     expect(existsSync(join(directory, 'folder/the-file'))).toBe(false)

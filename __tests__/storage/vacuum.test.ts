@@ -70,7 +70,7 @@ async function removalUnderWay() {
   const id = await finished(one.subject, 'a')
   const { fence } = await one.subject.claim(id)
   const { begun, gate } = slowSync(one.records)
-  const removal = one.storage.remove(id, fence, undefined, true)
+  const removal = one.storage.remove(id, fence, { durable: true })
   await begun.promise
   return { one, other, file, id, fence, gate, removal }
 }
@@ -85,7 +85,7 @@ describe('beside a removal', () => {
     await tidyUp(other.storage)
     expect(existsSync(file('a'))).toBe(true)
     gate.resolve()
-    expect(await removal).toBe(true)
+    expect(await removal).toBe('removed')
     expect(existsSync(file('a'))).toBe(false)
     expect(await other.storage.create(newUpload(0, { id, name: 'a' }))).toBe('created')
   })
@@ -95,7 +95,7 @@ describe('beside a removal', () => {
     const id = await finished(one.subject, 'a')
     const { fence } = await one.subject.claim(id)
     jest.spyOn(one.blobs, 'removePlaced').mockRejectedValueOnce(new Error('EIO'))
-    await expect(one.storage.remove(id, fence, undefined, true)).rejects.toThrow('EIO')
+    await expect(one.storage.remove(id, fence, { durable: true })).rejects.toThrow('EIO')
     await one.storage.release(id, fence)
     await tidyUp(other.storage)
     expect(existsSync(file('a'))).toBe(false)
@@ -108,7 +108,7 @@ describe('beside a removal', () => {
       const id = await finished(one.subject, name)
       const { fence } = await one.subject.claim(id)
       // As after a kill.
-      await one.records.bury(id, fence, undefined)
+      await one.records.bury(id, fence, {})
     }
     await one.subject.expire()
     const [reached, gate] = [deferred(), deferred()]
@@ -136,7 +136,7 @@ describe('beside a removal', () => {
       await finished(other.subject, 'a', bytes(200, 2))
     }
     gate.resolve()
-    expect(await removal).toBe(true)
+    expect(await removal).toBe('removed')
     expect(existsSync(file('a'))).toBe(what === 'done')
   })
 
@@ -145,9 +145,9 @@ describe('beside a removal', () => {
     records.create(newUpload(0, { id: 'id' }))
     const claimed = records.claim('id', { owner: 'A', ttlMs: 1 })
     const fence = claimed && 'fence' in claimed ? claimed.fence : 0
-    const upload = records.bury('id', fence, undefined)
+    const upload = records.bury('id', fence, {})
     expect(records.renew('id', fence, 1)).toBe(true)
-    if (upload !== undefined) records.forget(upload)
+    if (typeof upload !== 'string') records.forget(upload)
     expect(records.renew('id', fence, 1)).toBe(false)
   })
 })
@@ -159,7 +159,7 @@ describe('does not come before the disk', () => {
     await one.subject.append(id, bytes(100), { complete: true, durable: true })
     const isThere = (): boolean => existsSync(file('a')) || parts().length > 0
     const { fence } = await one.subject.claim(id)
-    await one.records.bury(id, fence, undefined)
+    await one.records.bury(id, fence, {})
     await one.subject.expire()
     const { begun, gate } = slowSync(other.records)
     const tidying = other.storage.vacuum(20)
@@ -176,7 +176,7 @@ describe('does not come before the disk', () => {
     await one.subject.append(id, bytes(100), { complete: true, durable: true })
     const { fence } = await one.subject.claim(id)
     const [removing, tidying] = [slowSync(one.records), slowSync(other.records)]
-    const removal = one.storage.remove(id, fence, undefined, true)
+    const removal = one.storage.remove(id, fence, { durable: true })
     await removing.begun.promise
     const step = other.storage.vacuum(20)
     await tidying.begun.promise
@@ -184,7 +184,7 @@ describe('does not come before the disk', () => {
     tidying.gate.resolve()
     await step
     removing.gate.resolve()
-    expect(await removal).toBe(true)
+    expect(await removal).toBe('removed')
     expect(parts()).toEqual([])
   })
 
@@ -206,7 +206,7 @@ describe('does not come before the disk', () => {
     const { one, other, file } = twoProcesses()
     const id = await finished(one.subject, 'a')
     const { fence } = await one.subject.claim(id)
-    await one.records.bury(id, fence, undefined)
+    await one.records.bury(id, fence, {})
     await one.subject.expire()
     jest.spyOn(other.records, 'sync').mockRejectedValueOnce(new Error('EIO'))
     expect(await other.storage.vacuum(20)).toEqual({ more: false, failures: [new Error('EIO')] })
@@ -360,7 +360,7 @@ describe('beside a completion that waits for the disk', () => {
     const step = other.storage.vacuum(20)
     await syncing.begun.promise
     const { fence } = await one.subject.claim(id)
-    expect(await one.storage.remove(id, fence)).toBe(true)
+    expect(await one.storage.remove(id, fence)).toBe('removed')
     await one.subject.create({ id, name: 'b', length: 200, createdAtMs: 1 })
     await one.subject.append(id, FIRST.subarray(0, 100))
     syncing.gate.resolve()

@@ -18,6 +18,7 @@ import {
   type CommitResult,
   type NewUpload,
   prepareServer,
+  type RemoveResult,
   type Stage,
   type Storage,
   TusServer,
@@ -182,15 +183,16 @@ export class AsyncStorage implements Storage {
     return new PartStage(this, this.#objects, { id, fence, from })
   }
 
-  async remove(id: string, fence: number): Promise<boolean> {
+  async remove(id: string, fence: number): Promise<RemoveResult> {
     for (;;) {
       const found = await this.#find(id)
-      if (found === undefined || !isHeld(found.value, fence)) return false
+      if (found === undefined) return 'gone'
+      if (!isHeld(found.value, fence)) return 'fenced'
       // The record goes first: parts without one are found by vacuum(), a record without parts is a broken upload.
       if (!(await this.#documents.delete(uploadKey(id), found.version))) continue
       await this.#documents.delete(nameKey(found.value.name), 1)
       for (const { key } of found.value.parts) await this.#objects.delete(key)
-      return true
+      return 'removed'
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { TusError } from '../errors.js'
 import type { ClaimResult, Storage } from '../storage/storage.js'
-import type { Holder, Upload } from '../upload.js'
+import { type Holder, isFrom, type Upload } from '../upload.js'
 import { type Claim, HeldClaim } from './held-claim.js'
 import { Peers } from './peers.js'
 
@@ -26,12 +26,16 @@ export interface AskOptions {
    * newcomer could not match. `undefined`: whatever the offset.
    */
   readonly offset?: number | undefined
+  /**
+   * When the upload that the newcomer means was created. Another one that has its id by now is as good as none, and
+   * whoever writes to that is not disturbed. `undefined`: whichever has the id.
+   */
+  readonly createdAtMs?: number | undefined
   /** Aborted when the newcomer's client is gone. */
   readonly signal?: (() => AbortSignal | undefined) | undefined
 }
 
-interface Waiter {
-  readonly offset: number | undefined
+interface Waiter extends Pick<AskOptions, 'offset' | 'createdAtMs'> {
   proceed(): void
   refuse(error: TusError): void
 }
@@ -74,28 +78,26 @@ export class Claims {
     const slot = await this.#enter(id, options)
     try {
       const result = await this.#claim(id, options, deadline)
-      if (result === undefined) {
-        this.#leave(id, slot)
-        return undefined
-      }
-      return this.#hold(id, slot, result)
+      if (result !== undefined) return meant(this.#hold(id, slot, result), options)
     } catch (error) {
       this.#leave(id, slot)
       throw error
     }
+    this.#leave(id, slot)
+    return undefined
   }
 
   /**
    * Takes the claim for an upload that nobody holds, without asking anybody and without waiting.
    * @returns `undefined` if somebody holds it, or there is no such upload
    */
-  async takeFree(id: string): Promise<Claim | undefined> {
+  async takeFree(id: string, options: Pick<AskOptions, 'createdAtMs'> = {}): Promise<Claim | undefined> {
     if (this.#slots.has(id)) return undefined
     const slot: Slot = { claim: undefined, queue: [] }
     this.#slots.set(id, slot)
     try {
       const result = await this.#claimOnce(id, undefined)
-      if (result !== undefined && 'fence' in result) return this.#hold(id, slot, result)
+      if (result !== undefined && 'fence' in result) return meant(this.#hold(id, slot, result), options)
     } catch (error) {
       this.#leave(id, slot)
       throw error
@@ -112,6 +114,7 @@ export class Claims {
     if (!this.#slots.has(id)) {
       const upload = await this.#options.storage.get(id)
       // Somebody may have begun to write while a slow storage was asked.
+      if (upload !== undefined && !isFrom(upload, options.createdAtMs)) return undefined
       if (!this.#slots.has(id) && !this.#heldElsewhere(upload?.holder)) return upload
     }
     const deadline = this.#deadline()
@@ -164,7 +167,7 @@ export class Claims {
     return this.#queueUp(present, options).then(() => present)
   }
 
-  #queueUp(slot: Slot, { offset, signal }: AskOptions): Promise<void> {
+  #queueUp(slot: Slot, { offset, createdAtMs, signal }: AskOptions): Promise<void> {
     const abort = signal?.()
     if (this.#ending || abort?.aborted) return Promise.reject(this.#locked())
     return new Promise((resolve, reject) => {
@@ -184,7 +187,7 @@ export class Claims {
         settle()
         resolve()
       }
-      const waiter: Waiter = { offset, proceed, refuse }
+      const waiter: Waiter = { offset, createdAtMs, proceed, refuse }
       slot.queue.push(waiter)
       abort?.addEventListener('abort', give)
       this.#ask(slot, waiter)
@@ -193,7 +196,8 @@ export class Claims {
 
   #ask({ claim }: Slot, waiter: Waiter): void {
     if (claim === undefined) return
-    if (waiter.offset === undefined) claim.stop(true)
+    if (!isFrom(claim.upload, waiter.createdAtMs)) waiter.refuse(new TusError('ERR_NOT_FOUND'))
+    else if (waiter.offset === undefined) claim.stop(true)
     else if (claim.position !== waiter.offset) waiter.refuse(new TusError('ERR_OFFSET_MISMATCH'))
     else claim.stop(false)
   }
@@ -241,6 +245,9 @@ export class Claims {
         dead = owner
         continue
       }
+      const { createdAtMs } = options
+      const present = createdAtMs === undefined ? undefined : await this.#options.storage.get(id)
+      if (present !== undefined && !isFrom(present, createdAtMs)) return undefined
       dead = (await this.#askHolder(id, result.heldBy, options, deadline)) === 'dead' ? result.heldBy.owner : undefined
     }
   }
@@ -248,6 +255,7 @@ export class Claims {
   async #waitForPeer(id: string, options: AskOptions, deadline: number): Promise<Upload | undefined> {
     for (;;) {
       const upload = await this.#options.storage.get(id)
+      if (upload !== undefined && !isFrom(upload, options.createdAtMs)) return undefined
       if (upload?.holder === undefined || !this.#heldElsewhere(upload.holder)) return upload
       const { owner } = upload.holder
       if ((await this.#askHolder(id, upload.holder, options, deadline)) === 'dead') return this.#freeFromDead(id, owner)
@@ -318,4 +326,9 @@ export class Claims {
   #locked(): TusError {
     return new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
   }
+}
+
+/** A claim, or `undefined` after it was given back if it is that of another upload than the one that is meant. */
+function meant(claim: Claim, { createdAtMs }: Pick<AskOptions, 'createdAtMs'>): Claim | Promise<undefined> {
+  return isFrom(claim.upload, createdAtMs) ? claim : claim.release().then(() => undefined)
 }

@@ -1,9 +1,9 @@
 // One try to complete an upload: its file is made, the application is told, and how it ended is recorded.
 
 import type { Core } from '../core.js'
-import { isTusError, type TusError } from '../errors.js'
+import type { TusError } from '../errors.js'
 import { isUnneeded, tombstoneOf } from '../handlers/missing.js'
-import { removeUpload } from '../handlers/remove-upload.js'
+import { isKept, removeUpload } from '../handlers/remove-upload.js'
 import type { HookRequest } from '../hooks.js'
 import type { CompletionOutcome, CompletionStep } from '../storage/storage.js'
 import type { CompletionResult, Upload } from '../upload.js'
@@ -127,8 +127,8 @@ async function removePartial(core: Core, id: string): Promise<void> {
   try {
     await removeUpload(core, id, { request: undefined })
   } catch (error) {
-    // Another request is still deciding whether to remove it. The final upload, which is whole, need not wait for that.
-    if (!(isTusError(error) && error.status === 423)) throw error
+    // Another request is removing it, or another final upload needs it by now. This one, which is whole, need not wait.
+    if (!isKept(error)) throw error
   }
 }
 

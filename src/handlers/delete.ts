@@ -4,35 +4,44 @@ import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import { hookRequest, hookUpload } from '../hooks.js'
 import type { TusRequest, TusResponse } from '../request.js'
-import type { Storage } from '../storage/storage.js'
-import { isPartial } from '../upload.js'
+import { isPartial, type Upload } from '../upload.js'
 import { isUnneeded, missing } from './missing.js'
 import { removeUpload } from './remove-upload.js'
 
 /**
  * Answers DELETE (https://tus.io/protocols/resumable-upload#termination): bytes and record are gone before the answer.
+ * The hook is asked before anybody who writes to the upload is disturbed, and once more only if the upload is another
+ * than it saw by the time that nobody writes any more.
+ * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
  * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`, `ERR_PARTIAL_NEEDED`, or what `onBeforeTerminate` throws
  */
-export async function terminate(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
+export async function terminate(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  createdAtMs?: number,
+): Promise<TusResponse> {
   const { hooks, storage } = core.options
-  let partial = false
+  let seen: Upload | undefined
   const removed = await removeUpload(core, id, {
     request: hookRequest(request),
-    before: async (upload) => {
+    before: async (upload, isHeld) => {
       core.completions.assertIdle(upload)
-      partial = isPartial(upload)
-      if (partial) await assertUnneeded(storage, id)
+      if (isPartial(upload) && !(await isUnneeded(storage, id))) throw new TusError('ERR_PARTIAL_NEEDED')
+      if (seen !== undefined && (!isHeld || looksSame(seen, upload))) return
+      seen = upload
       await hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(upload) })
     },
+    asksFirst: hooks.onBeforeTerminate !== undefined,
+    createdAtMs,
     promised: true,
     signal: () => request.options.signal,
   })
-  // A final upload may have come to need it while the application thought about it.
-  if (!removed && partial) await assertUnneeded(storage, id)
   if (!removed) throw await missing(core, id)
   return { status: 204, headers: {}, body: undefined }
 }
 
-async function assertUnneeded(storage: Storage, id: string): Promise<void> {
-  if (!(await isUnneeded(storage, id))) throw new TusError('ERR_PARTIAL_NEEDED')
+/** Whether a hook would see the same upload in two of its records. */
+function looksSame(one: Upload, other: Upload): boolean {
+  return one.offset === other.offset && one.length === other.length && one.complete === other.complete
 }

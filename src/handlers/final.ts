@@ -46,11 +46,12 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
   const concat = {
     header: headers['upload-concat'] ?? '',
     partials: partials.map(({ id }) => id),
+    partialsCreatedAtMs: partials.map(({ createdAtMs }) => createdAtMs),
     ...(length === undefined && { maxSize }),
     ...(core.options.hooks.onUploadComplete !== undefined && { awaitsHook: true }),
   }
   const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
-  const location = { Location: locationOf(core, request, id) }
+  const location = { Location: locationOf(core, request, id), 'Upload-Concat': concat.header }
   const awaited = core.completions.areAwaited
   const result = await assemble(core, id, awaited)
   if (result === 'too-large') throw new TusError('ERR_MAX_SIZE_EXCEEDED')

@@ -5,6 +5,7 @@ import parseRange from 'range-parser'
 import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import type { TusRequest, TusResponse } from '../request.js'
+import { isFrom, isPartial } from '../upload.js'
 import { begin, readInFull } from './file-body.js'
 import { type FileHeaders, fileHeaders } from './file-headers.js'
 import { isExpired, missing } from './missing.js'
@@ -23,13 +24,21 @@ type Read = (start: number, end: number) => AsyncGenerator<Uint8Array>
 
 /**
  * Answers GET with the bytes of a finished upload (RFC 9110, 14). Holds no claim.
- * @throws TusError `ERR_NOT_FOUND`, also while the upload is unfinished; `ERR_FILE_MISSING`
+ * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
+ * @throws TusError `ERR_NOT_FOUND`, also while the upload is unfinished, and for partial uploads, which never are files; `ERR_FILE_MISSING`
  */
-export async function download(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
+export async function download(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  createdAtMs?: number,
+): Promise<TusResponse> {
   const { storage } = core.options
   const upload = await storage.get(id)
-  if (upload === undefined || (await isExpired(core, upload))) throw await missing(core, id, upload)
-  if (!upload.complete || storage.read === undefined || upload.length === undefined) {
+  if (upload === undefined || !isFrom(upload, createdAtMs)) throw await missing(core, id)
+  if (await isExpired(core, upload)) throw await missing(core, id, upload)
+  // `onUploadComplete` never sees a partial upload.
+  if (!upload.complete || isPartial(upload) || storage.read === undefined || upload.length === undefined) {
     throw new TusError('ERR_NOT_FOUND')
   }
   core.completions.assertSettled(upload)

@@ -3,20 +3,26 @@
 import { assemble } from '../assembly.js'
 import type { Core } from '../core.js'
 import type { TusRequest, TusResponse } from '../request.js'
-import type { Upload } from '../upload.js'
+import { isFrom, type Upload } from '../upload.js'
 import { expiryHeader } from './expiry.js'
 import { isExpired, missing } from './missing.js'
 
 /**
  * Answers HEAD (https://tus.io/protocols/resumable-upload#head). Whoever writes to the upload is asked to let go first,
  * so that the offset is the one at which the client can go on. A completion that is due is run, and waited for.
+ * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
  * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`
  */
-export async function readOffset(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
-  const read = await settled(core, request, id)
+export async function readOffset(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  createdAtMs?: number,
+): Promise<TusResponse> {
+  const read = await settled(core, request, id, createdAtMs)
   if (read === undefined || (await isExpired(core, read))) throw await missing(core, id, read)
   const upload = await core.completions.settled(read, () => request.options.signal)
-  if (upload === undefined) throw await missing(core, id)
+  if (upload === undefined || !isFrom(upload, read.createdAtMs)) throw await missing(core, id)
   const headers: Record<string, string> = { ...upload.completion?.result?.headers }
   const pending = upload.concat?.partials !== undefined && !upload.complete
   const length = pending ? await lengthOfPartials(core, upload) : upload.length
@@ -30,13 +36,19 @@ export async function readOffset(core: Core, request: TusRequest, id: string): P
   return { status: 200, headers, body: undefined }
 }
 
-async function settled(core: Core, request: TusRequest, id: string): Promise<Upload | undefined> {
-  const upload = await core.claims.settled(id, { signal: () => request.options.signal })
+async function settled(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  createdAtMs: number | undefined,
+): Promise<Upload | undefined> {
+  const upload = await core.claims.settled(id, { createdAtMs, signal: () => request.options.signal })
   if (upload === undefined || upload.complete || upload.concat?.partials === undefined) return upload
   // Its partial uploads may be complete, and a kill have come before it was assembled.
   if ((await assemble(core, id)) === 'unfinished') return upload
   core.completions.wake('copy')
-  return core.options.storage.get(id)
+  const now = await core.options.storage.get(id)
+  return now !== undefined && isFrom(now, upload.createdAtMs) ? now : undefined
 }
 
 /** The length of a final upload, if that of all its partial uploads is known. */

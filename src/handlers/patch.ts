@@ -6,7 +6,7 @@ import type { Core } from '../core.js'
 import { isTusError, TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
-import type { CompletionResult, Upload } from '../upload.js'
+import { type CompletionResult, isFrom, type Upload } from '../upload.js'
 import { checkBodyForm } from './body-form.js'
 import { expiryHeader } from './expiry.js'
 import { finish, resultParts } from './finish.js'
@@ -22,29 +22,42 @@ interface Patch {
   /** The length of the upload, where this PATCH brings it. */
   readonly declared: number | undefined
   readonly maxSize: number | undefined
+  /** When the upload that it may reach was created; `undefined`: any. */
+  readonly createdAtMs: number | undefined
 }
 
 /**
  * Answers PATCH (https://tus.io/protocols/resumable-upload#patch).
+ * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
  * @throws TusError for everything that the protocol refuses, before any of the body is read
  */
-export async function appendChunk(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
+export async function appendChunk(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  createdAtMs?: number,
+): Promise<TusResponse> {
   try {
-    return await append(core, request, id)
+    return await append(core, request, id, createdAtMs)
   } catch (thrown) {
     const error = toTusError(thrown)
     if (error.code !== 'ERR_DISK_FULL' || 'Upload-Offset' in error.headers) throw thrown
     // Records need space, too, so it may have failed where nobody knew the offset. Reading needs none.
     const upload = await core.options.storage.get(id)
-    throw upload === undefined ? thrown : withStored(error, upload)
+    throw upload === undefined || !isFrom(upload, createdAtMs) ? thrown : withStored(error, upload)
   }
 }
 
-async function append(core: Core, request: TusRequest, id: string): Promise<TusResponse> {
+async function append(
+  core: Core,
+  request: TusRequest,
+  id: string,
+  createdAtMs: number | undefined,
+): Promise<TusResponse> {
   const { offset, declared } = readPatch(request)
-  const patch: Patch = { offset, declared, maxSize: await maxSizeFor(core, request) }
+  const patch: Patch = { offset, declared, maxSize: await maxSizeFor(core, request), createdAtMs }
   // Nearly always nobody writes to it, and then claiming it is all the reading that it takes.
-  const claim = (await core.claims.takeFree(id)) ?? (await claimBusy(core, request, id, patch))
+  const claim = (await core.claims.takeFree(id, patch)) ?? (await claimBusy(core, request, id, patch))
   if (claim === undefined) throw await missing(core, id)
   const { upload } = claim
   let checksum: ChecksumCheck | undefined
@@ -71,9 +84,9 @@ async function append(core: Core, request: TusRequest, id: string): Promise<TusR
 /** Takes the claim of an upload that somebody writes to, unless it is plain without it that this request is refused. */
 async function claimBusy(core: Core, request: TusRequest, id: string, patch: Patch): Promise<Claim | undefined> {
   const { claims, options } = core
-  const { offset } = patch
+  const { offset, createdAtMs } = patch
   const before = await options.storage.get(id)
-  if (before === undefined) return undefined
+  if (before === undefined || !isFrom(before, createdAtMs)) return undefined
   try {
     await checkUpload(core, id, before)
     const position = claims.positionOf(id) ?? before.offset
@@ -83,7 +96,7 @@ async function claimBusy(core: Core, request: TusRequest, id: string, patch: Pat
   } catch (error) {
     throw withExpiry(error, before)
   }
-  return claims.take(id, { offset, signal: () => request.options.signal })
+  return claims.take(id, { offset, createdAtMs, signal: () => request.options.signal })
 }
 
 /** What can refuse any PATCH. */
@@ -131,7 +144,7 @@ async function doneBefore(
   upload: Upload,
 ): Promise<TusResponse> {
   const settled = await core.completions.settled(upload, () => request.options.signal)
-  if (settled === undefined) throw await missing(core, upload.id)
+  if (settled === undefined || !isFrom(settled, upload.createdAtMs)) throw await missing(core, upload.id)
   return done(stored, settled.completion?.result)
 }
 

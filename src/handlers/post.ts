@@ -40,7 +40,11 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
   await checkSpace(core, length)
   const concat = role && { header: request.headers['upload-concat'] ?? role.kind, partials: undefined }
   const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
-  const headers: Record<string, string> = { Location: locationOf(core, request, id), ...expiryHeader(expiresAtMs) }
+  const headers: Record<string, string> = {
+    Location: locationOf(core, request, id),
+    ...(concat && { 'Upload-Concat': concat.header }),
+    ...expiryHeader(expiresAtMs),
+  }
   if (withBody || length === 0) {
     const chunk = { body: request.body ?? EMPTY, length, maxSize, checksum }
     const stored = await storeFirstChunk(core, request, id, chunk)
@@ -74,7 +78,8 @@ async function storeFirstChunk(core: Core, request: TusRequest, id: string, chun
     // The client is told of a failure and not of the URL, so nobody could go on with what would be left behind.
     const { code } = toTusError(error)
     if (code !== 'ERR_BODY_INTERRUPTED' && code !== 'ERR_STOPPED' && code !== 'ERR_TOO_SLOW') {
-      await removeUpload(core, id, { request: hookRequest(request) }).catch(() => {})
+      const { createdAtMs } = claim.upload
+      await removeUpload(core, id, { request: hookRequest(request), createdAtMs }).catch(core.report)
     }
     throw error
   }

@@ -1,17 +1,18 @@
 // Stores the body of a PATCH, or of a POST that creates and uploads at once: from an open claim to a commit.
 
+import { assembleFinalsOf } from '../assembly.js'
 import { type ChecksumCheck, verifyUnannounced } from '../checksum.js'
 import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
 import { isTusError, TusError, toTusError } from '../errors.js'
 import { parseContentLength } from '../headers/integer.js'
-import { hookRequest, hookUpload } from '../hooks.js'
+import { type HookRequest, hookRequest, hookUpload } from '../hooks.js'
 import type { RequestBody, TusRequest } from '../request.js'
 import type { Commit, CommitResult, Stage } from '../storage/storage.js'
 import { isPartial, type Upload } from '../upload.js'
 import { expiryHeader, expiryOf } from './expiry.js'
 import { type Received, type Reception, receiveBody } from './receive-body.js'
-import { tellRemoved } from './remove-upload.js'
+import { removeHeld, removeUpload } from './remove-upload.js'
 
 /** A chunk, and what is known of the upload it belongs to. */
 export interface Chunk {
@@ -70,13 +71,28 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
     }
   } catch (error) {
     if (verdict.refusal === undefined) throw error
-    await storage.remove(id, claim.fence, undefined, core.options.durability !== 'none')
-    await claim.release()
-    await tellRemoved(core, hookRequest(request), claim.upload)
+    await removeRefused(core, claim, hookRequest(request))
     throw verdict.refusal
   } finally {
     await claim.release()
   }
+}
+
+/**
+ * Removes an upload that the application refuses to go on with. Final uploads that wait for it can't come about any more:
+ * its bytes must be in none of them.
+ * @throws TusError if it could not be removed, so that nobody is told that it was
+ */
+async function removeRefused(core: Core, claim: Claim, request: HookRequest): Promise<void> {
+  const { id, createdAtMs } = claim.upload
+  const removal = { request, evenIfNeeded: true, promised: true }
+  // The application speaks of the upload, whoever writes to it by now.
+  if ((await removeHeld(core, claim, removal)) === 'fenced') {
+    await claim.release()
+    await removeUpload(core, id, { ...removal, createdAtMs })
+  }
+  // What fails here is found and tried again in the background.
+  if (isPartial(claim.upload)) await assembleFinalsOf(core, id).catch(core.report)
 }
 
 async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk, verdict: Verdict): Promise<Stored> {

@@ -15,6 +15,8 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  RemoveOptions,
+  RemoveResult,
   Stage,
   Storage,
 } from './storage.js'
@@ -101,20 +103,21 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.remove} */
-  async remove(id: string, fence: number, tombstone?: Tombstone, durable = false): Promise<boolean> {
+  async remove(id: string, fence: number, options: RemoveOptions = {}): Promise<RemoveResult> {
+    const { durable = false } = options
     this.#claimed.delete(id)
-    const upload = await this.#records.bury(id, fence, tombstone)
-    if (upload === undefined) return false
+    const upload = await this.#records.bury(id, fence, options)
+    if (typeof upload === 'string') return upload
     const own = await unsharedBlobs(this.#records, upload)
     // A record that came back without its bytes would be worse than one that was never removed.
     if (durable) {
       await this.#records.sync()
       // If that took longer than the claim lasts, the vacuum may have done the rest, and the name be another upload's.
       const isOver = (upload.holder?.leaseUntilMs ?? 0) <= this.#now()
-      if (isOver && !(await this.#records.renew(id, fence, REMOVAL_LEASE_MS))) return true
+      if (isOver && !(await this.#records.renew(id, fence, REMOVAL_LEASE_MS))) return 'removed'
     }
     await finishRemoval(this.#records, this.#blobs, upload, own, durable)
-    return true
+    return 'removed'
   }
 
   /** {@inheritDoc Storage.read} */

@@ -46,7 +46,7 @@ export function offload(module: URL | string, options?: unknown, offloadOptions:
     create: (upload) => call('create', upload),
     get: (id) => call('get', id),
     openStage: (id, fence, from) => openStage(link, id, fence, from),
-    remove: (id, fence, tombstone, durable) => call('remove', id, fence, tombstone, durable),
+    remove: (id, fence, removal) => call('remove', id, fence, removal),
     close: () => {
       closed ??= call<void>('close').finally(() => link.end())
       return closed

@@ -12,6 +12,8 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  RemoveOptions,
+  RemoveResult,
 } from './storage.js'
 
 /**
@@ -129,9 +131,9 @@ export interface Records {
   commit(id: string, fence: number, commit: RecordCommit): Awaitable<CommitResult>
   /**
    * Marks the record as removed, so that nobody sees it any more; its blobs go next. The claim stays, and can be renewed
-   * and given back. `undefined`: fenced or gone, or a final upload waits for it.
+   * and given back. Otherwise it says what keeps the record.
    */
-  bury(id: string, fence: number, tombstone: Tombstone | undefined): Awaitable<StoredUpload | undefined>
+  bury(id: string, fence: number, options: RemoveOptions): Awaitable<StoredUpload | Exclude<RemoveResult, 'removed'>>
   /** Drops a record that was buried, after its blobs. */
   forget(upload: StoredUpload): Awaitable<void>
   /** Records that were buried and not forgotten, and that nobody holds any more: a kill or a failure came in between. */

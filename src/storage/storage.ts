@@ -96,6 +96,22 @@ export type CreateResult = 'created' | 'exists' | 'no-partial'
  */
 export type CommitResult = 'ok' | 'fenced' | 'moved' | 'gone'
 
+/** What goes with the removal of an upload. */
+export interface RemoveOptions {
+  /** What is to be kept of it, where the storage can. */
+  readonly tombstone?: Tombstone | undefined
+  /** Whether it must stay removed after a power loss. */
+  readonly durable?: boolean | undefined
+  /** Whether a partial upload is removed although final uploads wait for it: their assembly is `gone` from then on. */
+  readonly evenIfNeeded?: boolean | undefined
+}
+
+/**
+ * `removed`; `needed`: a final upload waits for it, which keeps it; `fenced`: the claim is not, or no longer, this one;
+ * `gone`: there is no such upload.
+ */
+export type RemoveResult = 'removed' | 'needed' | 'fenced' | 'gone'
+
 /** The way bytes get into an upload. Sequential, with one owner: each call comes after the one before has settled. */
 export interface Stage {
   /**
@@ -144,13 +160,8 @@ export interface Storage {
    * @param from - the offset at which the bytes begin; equal to the committed one, or the commit will say `moved`
    */
   openStage(id: string, fence: number, from: number): Awaitable<Stage>
-  /**
-   * Removes an upload, bytes and record. `false` if the claim is not (or no longer) this one, or it is gone, or a final
-   * upload waits for it.
-   * @param tombstone - what is to be kept of it, where the storage can
-   * @param durable - whether it must stay removed after a power loss
-   */
-  remove(id: string, fence: number, tombstone?: Tombstone, durable?: boolean): Awaitable<boolean>
+  /** Removes an upload, bytes and record, or says what keeps it. Nobody sees any of it once this has settled. */
+  remove(id: string, fence: number, options?: RemoveOptions): Awaitable<RemoveResult>
   /** Frees everything. Nothing is called afterwards. */
   close(): Awaitable<void>
 

@@ -145,7 +145,7 @@ export function testCompletions({ test, has }: Suite): void {
   test('an upload that was removed has none', async (subject) => {
     const id = await complete(subject, { completion: { owner: undefined, ttlMs: 0 } })
     const { fence } = await subject.claim(id)
-    assert.equal(await subject.storage.remove(id, fence), true)
+    assert.equal(await subject.storage.remove(id, fence), 'removed')
     assert.equal(await due(subject), '')
     assert.equal(await take(subject, id), undefined)
   })

@@ -1,7 +1,7 @@
 // The contract of concatenation: final uploads refer to the bytes of partial ones, until they have a file of their own.
 
 import assert from 'node:assert/strict'
-import type { AssemblyResult, CreateResult } from '../storage/storage.js'
+import type { AssemblyResult, CreateResult, RemoveOptions, RemoveResult } from '../storage/storage.js'
 import type { NewUpload } from '../upload.js'
 import { bytes, newUpload, type Subject, type Suite } from './subject.js'
 
@@ -45,11 +45,11 @@ async function flatten(subject: Subject, id: string): Promise<void> {
   assert.equal(await subject.storage.flatten?.(id, taken.attempt, true), true)
 }
 
-async function remove(subject: Subject, id: string): Promise<boolean> {
+async function remove(subject: Subject, id: string, options?: RemoveOptions): Promise<RemoveResult> {
   const { fence } = await subject.claim(id)
-  const removed = await subject.storage.remove(id, fence)
-  if (!removed) await subject.release(id, fence)
-  return removed
+  const result = await subject.storage.remove(id, fence, options)
+  if (result !== 'removed') await subject.release(id, fence)
+  return result
 }
 
 /** Declares the tests of concatenation. */
@@ -171,12 +171,37 @@ export function testConcatenation({ test, has }: Suite): void {
   test('a partial upload can not be removed while a final one waits for it, and can before and after', async (subject) => {
     const [first, second] = [await partial(subject, one), await partial(subject)]
     const id = await final(subject, [first, second])
-    assert.equal(await remove(subject, first), false)
+    assert.equal(await remove(subject, first), 'needed')
     await subject.assertBytes(first, one)
-    assert.equal(await remove(subject, id), true)
+    assert.equal(await remove(subject, id), 'removed')
     assert.equal((await subject.storage.waitingFinals?.(first))?.length, 0)
-    assert.equal(await remove(subject, first), true)
-    assert.equal(await remove(subject, second), true)
+    assert.equal(await remove(subject, first), 'removed')
+    assert.equal(await remove(subject, second), 'removed')
+  })
+
+  test('what keeps a removal by force is gone with it: no final upload is made of what was removed', async (subject) => {
+    const [first, second] = [await partial(subject, one), await partial(subject, two)]
+    const [id, other] = [await final(subject, [first, second]), await final(subject, [second])]
+    assert.equal(await remove(subject, first, { evenIfNeeded: true }), 'removed')
+    assert.equal(await subject.storage.get(first), undefined)
+    assert.equal(await assemble(subject, id), 'gone')
+    assert.equal((await subject.storage.waitingFinals?.(first))?.join(), id)
+    assert.equal(await assemble(subject, other), 'ok')
+    await subject.assertBytes(other, two)
+  })
+
+  test('an upload that has got the id of a partial one is another one', async (subject) => {
+    const first = await partial(subject, one)
+    const { createdAtMs } = await subject.get(first)
+    const of = (atMs: number): Partial<NewUpload> => ({
+      concat: { header: 'x', partials: [first, first], partialsCreatedAtMs: [createdAtMs, atMs] },
+    })
+    assert.equal(await subject.storage.create(finalOf(subject, [first], of(createdAtMs - 1))), 'no-partial')
+    const id = await final(subject, [first, first], of(createdAtMs))
+    assert.equal(await remove(subject, first, { evenIfNeeded: true }), 'removed')
+    await subject.clock.advance(1)
+    await partial(subject, two, { id: first })
+    assert.equal(await assemble(subject, id), 'gone')
   })
 
   test('its bytes outlive the partial uploads', async (subject) => {
@@ -184,16 +209,16 @@ export function testConcatenation({ test, has }: Suite): void {
     const [id, other] = [await final(subject, [first, second]), await final(subject, [second])]
     assert.equal(await assemble(subject, id), 'ok')
     assert.equal(await assemble(subject, other), 'ok')
-    assert.equal(await remove(subject, first), true)
-    assert.equal(await remove(subject, second), true)
+    assert.equal(await remove(subject, first), 'removed')
+    assert.equal(await remove(subject, second), 'removed')
     while ((await subject.storage.vacuum?.(10))?.more) {}
     await subject.assertBytes(id, one, two)
     await flatten(subject, id)
     await subject.assertBytes(id, one, two)
     await subject.assertBytes(other, two)
-    assert.equal(await remove(subject, id), true)
+    assert.equal(await remove(subject, id), 'removed')
     await subject.assertBytes(other, two)
-    assert.equal(await remove(subject, other), true)
+    assert.equal(await remove(subject, other), 'removed')
   })
 
   test('its bytes outlive the id of a partial upload, which is not given again before', async (subject) => {
@@ -204,11 +229,11 @@ export function testConcatenation({ test, has }: Suite): void {
     await finish(subject, first, one)
     const id = await final(subject, [first])
     assert.equal(await assemble(subject, id), 'ok')
-    assert.equal(await remove(subject, first), true)
+    assert.equal(await remove(subject, first), 'removed')
     const again = newUpload(subject.clock.now(), { id: first })
     assert.equal(await subject.storage.create(again), 'exists')
     await subject.assertBytes(id, one)
-    assert.equal(await remove(subject, id), true)
+    assert.equal(await remove(subject, id), 'removed')
     assert.equal(await subject.storage.create(again), 'created')
     await subject.append(first, two)
     await subject.assertBytes(first, two)
@@ -220,8 +245,8 @@ export function testConcatenation({ test, has }: Suite): void {
     assert.equal(await assemble(subject, id), 'ok')
     assert.equal(await assemble(subject, other), 'ok')
     await flatten(subject, other)
-    assert.equal(await remove(subject, id), true)
-    assert.equal(await remove(subject, other), true)
+    assert.equal(await remove(subject, id), 'removed')
+    assert.equal(await remove(subject, other), 'removed')
     while ((await subject.storage.vacuum?.(10))?.more) {}
     await subject.assertBytes(first, one)
   })

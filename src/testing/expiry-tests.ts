@@ -52,7 +52,7 @@ export function testExpiry({ test, has }: Suite): void {
     test('an upload that was removed is not found any more', async (subject) => {
       const { id } = await subject.create({ expiresAtMs: 1000 })
       const { fence } = await subject.claim(id)
-      assert.equal(await subject.storage.remove(id, fence), true)
+      assert.equal(await subject.storage.remove(id, fence), 'removed')
       assertSame(await subject.storage.expired?.(9999, 10), [])
     })
   }
@@ -63,7 +63,7 @@ export function testExpiry({ test, has }: Suite): void {
       const { fence } = await subject.claim(id)
       const untilMs = subject.clock.now() + subject.leaseMs
       assert.equal(await subject.storage.tombstone?.(id), undefined)
-      assert.equal(await subject.storage.remove(id, fence, { status: 410, untilMs }), true)
+      assert.equal(await subject.storage.remove(id, fence, { tombstone: { status: 410, untilMs } }), 'removed')
       assert.equal(await subject.storage.get(id), undefined)
       assertSame(await subject.storage.tombstone?.(id), { status: 410, untilMs })
       await subject.expire()
@@ -76,15 +76,15 @@ export function testExpiry({ test, has }: Suite): void {
       await subject.release(id, former.fence)
       const { fence } = await subject.claim(id)
       const untilMs = subject.clock.now() + subject.leaseMs
-      assert.equal(await subject.storage.remove(id, former.fence, { status: 410, untilMs }), false)
-      assert.equal(await subject.storage.remove(id, fence), true)
+      assert.equal(await subject.storage.remove(id, former.fence, { tombstone: { status: 410, untilMs } }), 'fenced')
+      assert.equal(await subject.storage.remove(id, fence), 'removed')
       assert.equal(await subject.storage.tombstone?.(id), undefined)
     })
 
     test('without one nothing is remembered', async (subject) => {
       const { id } = await subject.create()
       const { fence } = await subject.claim(id)
-      assert.equal(await subject.storage.remove(id, fence), true)
+      assert.equal(await subject.storage.remove(id, fence), 'removed')
       assert.equal(await subject.storage.tombstone?.(id), undefined)
     })
   }

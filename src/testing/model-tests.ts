@@ -239,7 +239,8 @@ class Run {
     await this.#closeStage(stage)
     const upload = this.#uploads.get(stage.id)
     const held = upload !== undefined && upload.fence === stage.fence && upload.holder !== undefined
-    assert.equal(await this.#subject.storage.remove(stage.id, stage.fence), held)
+    const kept = upload === undefined ? 'gone' : 'fenced'
+    assert.equal(await this.#subject.storage.remove(stage.id, stage.fence), held ? 'removed' : kept)
     if (held) this.#uploads.delete(stage.id)
     await this.#check(stage.id)
   }

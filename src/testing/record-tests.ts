@@ -89,21 +89,21 @@ export function testRecords({ test, has }: Suite): void {
     const { id } = await subject.create()
     await subject.append(id, bytes(subject.unit))
     const { fence } = await subject.claim(id)
-    assert.equal(await subject.storage.remove(id, fence), true)
+    assert.equal(await subject.storage.remove(id, fence), 'removed')
     assert.equal(await subject.storage.get(id), undefined)
-    assert.equal(await subject.storage.remove(id, fence), false)
+    assert.equal(await subject.storage.remove(id, fence), 'gone')
   })
 
   test('a complete upload can be removed', async (subject) => {
     const { id } = await subject.create({ length: 100 })
     await subject.append(id, bytes(100), { complete: true })
     const { fence } = await subject.claim(id)
-    assert.equal(await subject.storage.remove(id, fence), true)
+    assert.equal(await subject.storage.remove(id, fence), 'removed')
     assert.equal(await subject.storage.get(id), undefined)
   })
 
   test('removing an unknown upload does nothing', async ({ storage }) => {
-    assert.equal(await storage.remove('unknown', 1), false)
+    assert.equal(await storage.remove('unknown', 1), 'gone')
   })
 
   test('the id and the name of a removed upload may be used again, and nothing of it is left', async (subject) => {
@@ -124,12 +124,12 @@ export function testRecords({ test, has }: Suite): void {
   test('removing needs the claim', async (subject) => {
     const { id } = await subject.create()
     const { fence } = await subject.claim(id)
-    assert.equal(await subject.storage.remove(id, fence + 1), false)
+    assert.equal(await subject.storage.remove(id, fence + 1), 'fenced')
     await subject.expire()
     const successor = await subject.claim(id, 'B')
-    assert.equal(await subject.storage.remove(id, fence), false)
+    assert.equal(await subject.storage.remove(id, fence), 'fenced')
     assert.ok(await subject.storage.get(id))
-    assert.equal(await subject.storage.remove(id, successor.fence), true)
+    assert.equal(await subject.storage.remove(id, successor.fence), 'removed')
   })
 
   test('a removed upload can not be claimed', async (subject) => {

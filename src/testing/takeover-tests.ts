@@ -155,7 +155,7 @@ export function testTakeovers({ test, has }: Suite): void {
       await stage.close()
       await subject.expire()
     }
-    assert.equal(await subject.storage.remove(id, (await subject.claim(id)).fence), true)
+    assert.equal(await subject.storage.remove(id, (await subject.claim(id)).fence), 'removed')
     assert.equal(await subject.storage.get(id), undefined)
   })
 }

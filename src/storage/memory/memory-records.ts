@@ -1,6 +1,6 @@
 // Records in memory.
 
-import { type Completion, isPartial, type NewUpload, type Tombstone } from '../../upload.js'
+import { type Completion, isFrom, isPartial, type NewUpload, type Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { assembledPieces, blobOwner, firstPieces, isReady, piecesAfterTakeover } from '../pieces.js'
 import type {
@@ -14,6 +14,8 @@ import type {
   CompletionStep,
   CreateResult,
   DueRequest,
+  RemoveOptions,
+  RemoveResult,
 } from '../storage.js'
 
 interface Entry {
@@ -111,9 +113,15 @@ export class MemoryRecords implements Records {
     return 'ok'
   }
 
-  bury(id: string, fence: number, tombstone: Tombstone | undefined): StoredUpload | undefined {
+  bury(
+    id: string,
+    fence: number,
+    { tombstone, evenIfNeeded = false }: RemoveOptions,
+  ): StoredUpload | Exclude<RemoveResult, 'removed'> {
+    if (this.#living(id) === undefined) return 'gone'
     const entry = this.#held(id, fence)
-    if (entry === undefined || this.waitingFinals(id).length > 0) return undefined
+    if (entry === undefined) return 'fenced'
+    if (!evenIfNeeded && this.waitingFinals(id).length > 0) return 'needed'
     if (tombstone !== undefined) this.#tombstones.set(id, tombstone)
     entry.buried = true
     return entry.upload
@@ -207,7 +215,6 @@ export class MemoryRecords implements Records {
   }
 
   waitingFinals(partial: string): readonly string[] {
-    if (!this.#isPartial(partial)) return []
     return this.#pendingFinals((upload) => upload.concat?.partials?.includes(partial) ?? false)
   }
 
@@ -293,16 +300,16 @@ export class MemoryRecords implements Records {
     return completion.attempt === attempt ? entry : undefined
   }
 
-  #isPartial(id: string): boolean {
-    const entry = this.#living(id)
-    return entry !== undefined && isPartial(entry.upload)
-  }
-
   /** The partial uploads of a final one; `undefined` if one is not there, or is none. */
   #partials({ concat }: Pick<StoredUpload, 'concat'>): readonly StoredUpload[] | undefined {
-    const ids = concat?.partials ?? []
-    if (!ids.every((id) => this.#isPartial(id))) return undefined
-    return ids.map((id) => (this.#entries.get(id) as Entry).upload)
+    const partials: StoredUpload[] = []
+    for (const [index, id] of (concat?.partials ?? []).entries()) {
+      const upload = this.#living(id)?.upload
+      if (upload === undefined || !isPartial(upload)) return undefined
+      if (!isFrom(upload, concat?.partialsCreatedAtMs?.[index])) return undefined
+      partials.push(upload)
+    }
+    return partials
   }
 
   #pendingFinals(wanted: (upload: StoredUpload) => boolean): string[] {

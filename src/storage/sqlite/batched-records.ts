@@ -12,6 +12,8 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  RemoveOptions,
+  RemoveResult,
 } from '../storage.js'
 import type { Batch } from './batch.js'
 import type { SQLiteRecords } from './sqlite-records.js'
@@ -53,8 +55,8 @@ export class BatchedRecords implements Records {
     return this.#batch.write(() => this.#records.commit(id, fence, commit))
   }
 
-  bury(id: string, fence: number, tombstone: Tombstone | undefined): Promise<StoredUpload | undefined> {
-    return this.#batch.write(() => this.#records.bury(id, fence, tombstone))
+  bury(id: string, fence: number, options: RemoveOptions): Promise<StoredUpload | Exclude<RemoveResult, 'removed'>> {
+    return this.#batch.write(() => this.#records.bury(id, fence, options))
   }
 
   forget(upload: StoredUpload): Promise<void> {

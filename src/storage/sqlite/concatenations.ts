@@ -1,6 +1,6 @@
 // The rows of concatenations: which final upload waits for which partial one, and which of them share blobs.
 
-import type { NewUpload } from '../../upload.js'
+import { type Concat, isFrom, isPartial, type NewUpload } from '../../upload.js'
 import type { Piece, StoredUpload } from '../parts.js'
 import { assembledPieces, isReady } from '../pieces.js'
 import type { Assembly, AssemblyResult } from '../storage.js'
@@ -60,11 +60,10 @@ export class Concatenations {
    * @param create - creates the record alone
    */
   create({ id, concat }: NewUpload, create: () => boolean): 'created' | 'exists' | 'no-partial' {
-    const partials = concat?.partials ?? []
     return this.#writes.transaction(() => {
-      if (this.#partials(partials) === undefined) return 'no-partial'
+      if (this.#partials(concat) === undefined) return 'no-partial'
       if (!create()) return 'exists'
-      for (const partial of partials) this.#statements.write('wait', partial, id)
+      for (const partial of concat?.partials ?? []) this.#statements.write('wait', partial, id)
       return 'created'
     })
   }
@@ -88,7 +87,7 @@ export class Concatenations {
       if (final === undefined) return 'gone'
       if (final.complete) return 'already'
       const { concat } = final
-      const partials = this.#partials(concat?.partials ?? [])
+      const partials = this.#partials(concat)
       if (partials === undefined) return 'gone'
       const sum = partials.reduce((bytes, { offset }) => bytes + offset, 0)
       if (sum > (concat?.maxSize ?? Number.MAX_SAFE_INTEGER)) return 'too-large'
@@ -126,11 +125,12 @@ export class Concatenations {
   }
 
   /** The records of partial uploads; `undefined` if one is not there, or is none. */
-  #partials(ids: readonly string[]): readonly StoredUpload[] | undefined {
+  #partials(concat: Concat | undefined): readonly StoredUpload[] | undefined {
     const partials: StoredUpload[] = []
-    for (const id of ids) {
+    for (const [index, id] of (concat?.partials ?? []).entries()) {
       const upload = this.#get(id)
-      if (upload?.concat === undefined || upload.concat.partials !== undefined) return undefined
+      if (upload === undefined || !isPartial(upload)) return undefined
+      if (!isFrom(upload, concat?.partialsCreatedAtMs?.[index])) return undefined
       partials.push(upload)
     }
     return partials

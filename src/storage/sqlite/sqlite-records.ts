@@ -13,6 +13,8 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  RemoveOptions,
+  RemoveResult,
 } from '../storage.js'
 import { Batch } from './batch.js'
 import { CompletionRows } from './completion-rows.js'
@@ -45,8 +47,8 @@ const SQL = {
       complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?, step = ?,
       synced = iif(?, ?, synced), boot = ?
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
-  bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL AND NOT ${IS_NEEDED}
-    RETURNING ${RECORD}`,
+  bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL
+    AND (? OR NOT ${IS_NEEDED}) RETURNING ${RECORD}`,
   markSynced: `UPDATE uploads SET synced = ?, boot = iif(offset = ?, NULL, boot)
     WHERE id = ? AND created_at = ? AND offset >= ? AND synced < ?`,
   fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = ?, complete = 0, due_at = NULL,
@@ -229,15 +231,19 @@ export class SQLiteRecords implements Records {
     return upload.fence !== fence || !upload.holder ? 'fenced' : 'moved'
   }
 
-  bury(id: string, fence: number, tombstone: Tombstone | undefined): StoredUpload | undefined {
-    const bury = (): Row | undefined => this.#statements.change<Row>('bury', id, fence)
+  bury(id: string, fence: number, options: RemoveOptions): StoredUpload | Exclude<RemoveResult, 'removed'> {
+    const { tombstone, evenIfNeeded = false } = options
+    const bury = (): Row | undefined => this.#statements.change<Row>('bury', id, fence, evenIfNeeded ? 1 : 0)
     const buryAndKeep = ({ status, untilMs }: Tombstone): Row | undefined => {
       const row = bury()
       if (row !== undefined) this.#statements.write('keep', id, status, untilMs)
       return row
     }
     const row = tombstone === undefined ? bury() : this.#writes.transaction(() => buryAndKeep(tombstone))
-    return row && uploadOf(row, this.#boot)
+    if (row !== undefined) return uploadOf(row, this.#boot)
+    const upload = this.get(id)
+    if (upload === undefined) return 'gone'
+    return upload.fence !== fence || upload.holder === undefined ? 'fenced' : 'needed'
   }
 
   tombstone(id: string): Tombstone | undefined {
