@@ -38,7 +38,14 @@ export function createCore(
     cors: options.cors ? createCors(options.cors) : undefined,
     report: onError,
     warn,
-    claims: new Claims({ storage, leaseMs, waitMs: claimWaitMs, now, onError }),
+    claims: new Claims({
+      storage,
+      leaseMs,
+      waitMs: claimWaitMs,
+      now,
+      isWorking: () => core.completions.isWorking,
+      onError,
+    }),
     intake: {
       turns: new Turns(maxActiveBodies),
       budget: new MemoryBudget(memoryBudget),

@@ -136,7 +136,8 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
   readonly claimWaitMs?: number | undefined
   /**
    * How long the right to write to an upload lasts unless it is renewed, in milliseconds: after so long an upload is
-   * free again whose process hangs. (One whose process died is free at once.)
+   * free again whose process hangs. (One whose process died is free at once.) The same for all processes that share a
+   * storage.
    * @default 10000
    */
   readonly leaseMs?: number | undefined

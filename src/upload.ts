@@ -121,3 +121,8 @@ export function isSettled(upload: Upload | undefined, nowMs = Date.now()): uploa
   // Whoever wrote the last chunk holds it until that chunk is approved. Once the hook has seen all of it, that is long ago.
   return completion?.settled ?? (holder === undefined || holder.leaseUntilMs <= nowMs)
 }
+
+/** Whether two holders are one and the same, which has not prolonged its claim in between. */
+export function isSameHolder(one: Holder, other: Holder | undefined): boolean {
+  return one.owner === other?.owner && one.leaseUntilMs === other.leaseUntilMs
+}

@@ -21,7 +21,7 @@ function withStorage(): MemoryStorage {
   return storage
 }
 
-function makeClaims(storage: Storage, options: { leaseMs?: number; waitMs?: number } = {}): Claims {
+function makeClaims(storage: Storage, options: { leaseMs?: number; waitMs?: number; now?: () => number } = {}): Claims {
   const onError = (error: unknown): void => {
     throw error
   }
@@ -249,7 +249,7 @@ it('waits no longer than waitMs in all: in the queue here, and for a holder in a
   jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
   try {
     const storage = withStorage()
-    await storage.claim(ID, { owner: 'another', ttlMs: 3_600_000 })
+    await storage.claim(ID, { owner: 'another', ttlMs: 10_000 })
     const claims = makeClaims(storage, { waitMs: 5_000 })
     const refused: string[] = []
     const refuse = (error: { code: string }): void => void refused.push(error.code)
@@ -267,6 +267,78 @@ it('waits no longer than waitMs in all: in the queue here, and for a holder in a
   } finally {
     jest.useRealTimers()
   }
+})
+
+describe('when the clock is set', () => {
+  const HOUR_MS = 3_600_000
+  let now: number
+  let storage: MemoryStorage
+
+  beforeEach(() => {
+    now = 10 * HOUR_MS
+    storage = new MemoryStorage({ now: () => now })
+    storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined })
+  })
+
+  const claimed = async (): Promise<number> => {
+    const result = await storage.claim(ID, { owner: 'another', ttlMs: 50 })
+    return (result as { fence: number }).fence
+  }
+  const claimsNow = (options: { waitMs?: number } = {}): Claims =>
+    makeClaims(storage, { leaseMs: 50, waitMs: 5_000, now: () => now, ...options })
+
+  it('back, a holder that does not move is waited for as long as a lease, and no later', async () => {
+    const fence = await claimed()
+    now -= HOUR_MS
+    const began = performance.now()
+    const claim = await take(claimsNow())
+    expect(performance.now() - began).toBeGreaterThan(40)
+    expect(await storage.renew(ID, fence, 50)).toBe(false)
+    await claim.release()
+  })
+
+  it('back, HEAD waits as long as a lease, too, and leaves no claim', async () => {
+    await claimed()
+    now -= HOUR_MS
+    expect((await claimsNow().settled(ID, {}))?.id).toBe(ID)
+    expect((await storage.get(ID))?.holder).toBeUndefined()
+  })
+
+  it('back, a holder that goes on keeps its claim', async () => {
+    const fence = await claimed()
+    now -= HOUR_MS
+    const renewal = setInterval(() => void storage.renew(ID, fence, 50), 10)
+    try {
+      await expect(take(claimsNow({ waitMs: 200 }))).rejects.toMatchObject({ code: 'ERR_LOCKED' })
+      expect(await storage.renew(ID, fence, 50)).toBe(true)
+    } finally {
+      clearInterval(renewal)
+    }
+  })
+
+  it('back while a request waits, it waits no longer for that', async () => {
+    const fence = await claimed()
+    const renewal = setInterval(() => void storage.renew(ID, fence, 50), 10)
+    try {
+      const waiting = take(claimsNow({ waitMs: 200 }))
+      now -= HOUR_MS
+      await expect(waiting).rejects.toMatchObject({ code: 'ERR_LOCKED' })
+    } finally {
+      clearInterval(renewal)
+    }
+  })
+
+  it('forward, another one takes over at once, and the former holder is fenced off', async () => {
+    const fence = await claimed()
+    const stage = await storage.openStage(ID, fence, 0)
+    await stage.write([Buffer.from('late')])
+    now += HOUR_MS
+    const claim = await take(claimsNow())
+    expect(await stage.commit({ to: 4, durable: false })).toBe('fenced')
+    await stage.close()
+    await claim.release()
+    expect((await storage.get(ID))?.offset).toBe(0)
+  })
 })
 
 describe('two instances that share a storage', () => {

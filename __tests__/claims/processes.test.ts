@@ -1,6 +1,7 @@
 // Who gets an upload when several processes on one host want it: real processes, real signals.
 import { createHash, randomBytes } from 'node:crypto'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -172,4 +173,53 @@ it('frees an upload after the lease when the process that held it hangs, and its
   await closed
   expect(finished(path)).toBe(EXPECTED)
   expect(await head(other, path)).toMatchObject({ status: 200, offset: BODY.length })
+})
+
+it('keeps an upload no longer than a lease for a process that asked for it and hangs', async () => {
+  const leaseMs = 500
+  const options = { leaseMs, claimWaitMs: 10_000 }
+  const [holder, asker, third] = [await start(options), await start(options), await start(options)]
+  const path = await create(holder)
+  await stall(holder, path)
+  holder.child.kill('SIGSTOP')
+  const asking = head(asker, path).catch(() => {})
+  // By the time that this is answered the question is on its way.
+  await patch(asker, path, 1)
+  asker.child.kill('SIGSTOP')
+  holder.child.kill('SIGCONT')
+  const answers = await Promise.all([head(holder, path), head(third, path)])
+  for (const answer of answers) {
+    expect(answer).toMatchObject({ status: 200, offset: HALF })
+    expect(answer.ms).toBeLessThan(leaseMs + AT_ONCE_MS)
+  }
+  expect((await patch(third, path, HALF)).status).toBe(204)
+  expect(finished(path)).toBe(EXPECTED)
+  // When it wakes up it is told what holds by then.
+  asker.child.kill('SIGCONT')
+  await asking
+  expect(await head(asker, path)).toMatchObject({ status: 200, offset: BODY.length })
+})
+
+describe('the socket of a process', () => {
+  const sockets = (): readonly string[] => readdirSync(join(directory, '.resumable-upload/processes'))
+
+  it('is gone when the process has closed its server, and when it has just ended', async () => {
+    const [closed, ended] = [await start(), await start()]
+    expect(sockets()).toHaveLength(2)
+    await closed.end('SIGTERM')
+    expect(sockets()).toHaveLength(1)
+    await Promise.all([once(ended.child, 'exit'), fetch(new URL('/exit', ended.url)).catch(() => {})])
+    expect(sockets()).toEqual([])
+  })
+
+  it('stays when the process ends while it holds an upload, so that others know at once that it has', async () => {
+    const [holder, other] = [await start(), await start()]
+    const path = await create(holder)
+    await stall(holder, path)
+    await Promise.all([once(holder.child, 'exit'), fetch(new URL('/exit', holder.url)).catch(() => {})])
+    expect(sockets()).toHaveLength(2)
+    const answer = await head(other, path)
+    expect(answer).toMatchObject({ status: 200 })
+    expect(answer.ms).toBeLessThan(AT_ONCE_MS)
+  })
 })

@@ -13,6 +13,7 @@ app.use((_req, res, next) => {
   next()
 })
 app.use('/files', tusMiddleware(tus))
+app.use('/exit', () => process.exit())
 const server = app.listen(Number(port), '127.0.0.1', () => {
   console.log(JSON.stringify({ port: server.address().port, pid: process.pid }))
 })

@@ -1,7 +1,7 @@
 // Exclusive access to uploads: who holds one, who waits for it, and how the holder learns that it should let go.
 
 import { TusError } from '../errors.js'
-import type { ClaimResult, Storage } from '../storage/storage.js'
+import type { ClaimRequest, ClaimResult, Storage } from '../storage/storage.js'
 import { type Holder, isFrom, type Upload } from '../upload.js'
 import { type Claim, HeldClaim } from './held-claim.js'
 import { Peers } from './peers.js'
@@ -15,6 +15,8 @@ export interface ClaimsOptions {
   readonly waitMs: number
   /** Milliseconds since the epoch. */
   readonly now: () => number
+  /** Whether this instance is at work under its name besides the claims that it holds. */
+  readonly isWorking?: () => boolean
   /** Gets what went wrong in the background. */
   readonly onError: (error: unknown) => void
 }
@@ -40,6 +42,9 @@ interface Waiter extends Pick<AskOptions, 'offset' | 'createdAtMs'> {
   refuse(error: TusError): void
 }
 
+/** What is known of the holder of a claim that has not run out. */
+type Gone = Pick<ClaimRequest, 'dead' | 'lapsed'>
+
 interface Slot {
   claim: HeldClaim | undefined
   readonly queue: Waiter[]
@@ -59,6 +64,8 @@ export class Claims {
     this.#options = options
     this.#peers = new Peers(options.storage.meetingPoint, {
       onAsk: (id, offset, answer) => this.#answerPeer(id, offset, answer),
+      isHolding: () => this.#isHolding(),
+      patienceMs: options.leaseMs,
       onError: options.onError,
     })
   }
@@ -96,7 +103,7 @@ export class Claims {
     const slot: Slot = { claim: undefined, queue: [] }
     this.#slots.set(id, slot)
     try {
-      const result = await this.#claimOnce(id, undefined)
+      const result = await this.#claimOnce(id)
       if (result !== undefined && 'fence' in result) return meant(this.#hold(id, slot, result), options)
     } catch (error) {
       this.#leave(id, slot)
@@ -151,9 +158,17 @@ export class Claims {
     await this.#peers.close()
   }
 
-  /** When a request that comes now has waited long enough: in the queue here and for another process together. */
+  #isHolding(): boolean {
+    for (const { claim } of this.#slots.values()) if (claim !== undefined) return true
+    return this.#options.isWorking?.() ?? false
+  }
+
+  /**
+   * When a request that comes now has waited long enough: in the queue here and for another process together. By a clock
+   * that nobody sets.
+   */
   #deadline(): number {
-    return this.#options.now() + this.#options.waitMs
+    return performance.now() + this.#options.waitMs
   }
 
   /** Waits until this request is the one in this process that may claim the upload. */
@@ -223,9 +238,9 @@ export class Claims {
   }
 
   /** Asks the storage once. One that knows no claims is asked for the upload. */
-  async #claimOnce(id: string, dead: string | undefined): Promise<ClaimResult> {
+  async #claimOnce(id: string, gone: Gone = {}): Promise<ClaimResult> {
     const { storage, leaseMs } = this.#options
-    if (storage.claim !== undefined) return storage.claim(id, { owner: this.#peers.owner, ttlMs: leaseMs, dead })
+    if (storage.claim !== undefined) return storage.claim(id, { owner: this.#peers.owner, ttlMs: leaseMs, ...gone })
     const upload = await storage.get(id)
     return upload && { upload, fence: ++this.#fences }
   }
@@ -236,19 +251,19 @@ export class Claims {
     deadline: number,
   ): Promise<{ upload: Upload; fence: number } | undefined> {
     const { owner } = this.#peers
-    let dead: string | undefined
+    let gone: Gone = {}
     for (;;) {
-      const result = await this.#claimOnce(id, dead)
+      const result = await this.#claimOnce(id, gone)
       if (result === undefined || 'fence' in result) return result
       // A claim of our own that no slot knows of is what a failed release left.
       if (result.heldBy.owner === owner) {
-        dead = owner
+        gone = { dead: owner }
         continue
       }
       const { createdAtMs } = options
       const present = createdAtMs === undefined ? undefined : await this.#options.storage.get(id)
       if (present !== undefined && !isFrom(present, createdAtMs)) return undefined
-      dead = (await this.#askHolder(id, result.heldBy, options, deadline)) === 'dead' ? result.heldBy.owner : undefined
+      gone = await this.#askHolder(id, result.heldBy, options, deadline)
     }
   }
 
@@ -257,17 +272,17 @@ export class Claims {
       const upload = await this.#options.storage.get(id)
       if (upload !== undefined && !isFrom(upload, options.createdAtMs)) return undefined
       if (upload?.holder === undefined || !this.#heldElsewhere(upload.holder)) return upload
-      const { owner } = upload.holder
-      if ((await this.#askHolder(id, upload.holder, options, deadline)) === 'dead') return this.#freeFromDead(id, owner)
+      const gone = await this.#askHolder(id, upload.holder, options, deadline)
+      if (gone.dead !== undefined || gone.lapsed !== undefined) return this.#freeFrom(id, gone)
     }
   }
 
   /**
-   * Takes the claim that a dead process has left, and gives it back. Otherwise a complete upload, which nobody ever
+   * Takes the claim that a process has left that is gone, and gives it back. Otherwise a complete upload, which nobody ever
    * claims again, would keep what follows it (assembly, completion) waiting until the lease has run out.
    */
-  async #freeFromDead(id: string, owner: string): Promise<Upload | undefined> {
-    const result = await this.#claimOnce(id, owner)
+  async #freeFrom(id: string, gone: Gone): Promise<Upload | undefined> {
+    const result = await this.#claimOnce(id, gone)
     if (result === undefined || !('fence' in result)) return this.#options.storage.get(id)
     await this.#options.storage.release?.(id, result.fence)
     return result.upload
@@ -277,19 +292,27 @@ export class Claims {
     return holder !== undefined && holder.owner !== this.#peers.owner && holder.leaseUntilMs > this.#options.now()
   }
 
-  /** Asks a holder in another process; settles when it let go, died, its lease ran out, or the wait is over. */
-  async #askHolder(id: string, holder: Holder, options: AskOptions, deadline: number): Promise<'dead' | 'again'> {
-    const left = deadline - this.#options.now()
+  /**
+   * Asks a holder in another process; settles when it let go, died, its lease ran out, or the wait is over.
+   * A lease that has more left than any can have is by a clock that was set back since: it lasts as long as others, by a
+   * clock that nobody sets.
+   * @returns what is known of the holder, if it is gone
+   */
+  async #askHolder(id: string, holder: Holder, options: AskOptions, deadline: number): Promise<Gone> {
+    const { leaseMs, now } = this.#options
+    const left = deadline - performance.now()
     const signal = options.signal?.()
     if (left <= 0 || signal?.aborted) throw this.#locked()
-    const leaseLeft = Math.max(holder.leaseUntilMs - this.#options.now(), 1)
+    const leaseLeft = Math.max(holder.leaseUntilMs - now(), 1)
     const answer = await this.#peers.ask(holder.owner, id, {
       offset: options.offset,
-      timeoutMs: Math.min(left, leaseLeft),
+      timeoutMs: Math.min(left, leaseLeft, leaseMs),
       signal,
     })
     if (answer === 'other') throw new TusError('ERR_OFFSET_MISMATCH')
-    return answer === 'dead' ? 'dead' : 'again'
+    if (answer === 'dead') return { dead: holder.owner }
+    const isOver = answer === 'lapsed' || (answer === 'silent' && leaseLeft > leaseMs && !signal?.aborted)
+    return isOver ? { lapsed: holder } : {}
   }
 
   /** Another process asks: it queues up here like everybody else, and its turn lasts until it hangs up. */

@@ -1,23 +1,20 @@
 // How the processes of a host talk about claims: each listens on a Unix socket (on Windows: a named pipe), named after
 // it. Who wants an upload that another one holds connects there and asks; that the socket closes tells that it died.
 
-import { createHash, randomBytes } from 'node:crypto'
-import { readdirSync, readFileSync, rmSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { connect, createServer, type Server, type Socket } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { DeadSockets } from './dead-sockets.js'
+import { isOfOtherBoot, isOwner, newOwner } from './owner.js'
+import { socketPath } from './socket-path.js'
 
-/** `sun_path` has 104 bytes on macOS and 108 on Linux; longer ones are cut off in silence. */
-const MAX_SOCKET_PATH_BYTES = 103
 const MAX_QUESTION_BYTES = 1024
-/** Longer than anybody would make a lease, in milliseconds. */
-const FORGET_AFTER_MS = 10 * 60_000
 
 /**
  * What a holder answers: `free`: it let go; `other`: it is at another offset and goes on; `dead`: nobody listens, the
- * process is gone; `silent`: no answer in time.
+ * process is gone; `lapsed`: nobody listens, and it ran before the system was started the last time; `silent`: no answer
+ * in time.
  */
-export type PeerAnswer = 'free' | 'other' | 'dead' | 'silent'
+export type PeerAnswer = 'free' | 'other' | 'dead' | 'lapsed' | 'silent'
 
 /** What {@link Peers} does with questions. */
 export interface PeersOptions {
@@ -26,6 +23,10 @@ export interface PeersOptions {
    * `answer` settles when the other one has hung up.
    */
   readonly onAsk: (id: string, offset: number | undefined, answer: (word: 'free' | 'other') => Promise<void>) => void
+  /** Whether this process holds anything by which its death would have to be found out. */
+  readonly isHolding: () => boolean
+  /** How long an upload is kept free for a process that asked for it, and for how long a question is waited for; milliseconds. */
+  readonly patienceMs: number
   /** Gets what went wrong in the background. */
   readonly onError: (error: unknown) => void
 }
@@ -46,6 +47,7 @@ export class Peers {
   readonly #options: PeersOptions
   readonly #server: Server | undefined
   readonly #connections = new Set<Socket>()
+  readonly #deadSockets: DeadSockets | undefined
 
   /**
    * @param meetingPoint - a folder that the processes share; without one this process only waits for leases to run out
@@ -54,15 +56,15 @@ export class Peers {
   constructor(meetingPoint: string | undefined, options: PeersOptions) {
     this.#options = options
     this.#folder = meetingPoint
-    this.owner = `${hostMark()}-${randomBytes(8).toString('hex')}`
+    this.owner = newOwner()
     if (meetingPoint === undefined) return
     this.#server = createServer((socket) => this.#listenTo(socket))
-    // Without it claims are still safe: the others wait for the lease instead of an answer.
-    this.#server.on('error', options.onError)
-    // `exclusive`, since in a cluster's worker the primary would listen in its stead. It listens once this returns.
-    this.#server.listen({ path: socketPath(meetingPoint, this.owner), exclusive: true })
+    this.#server.on('error', (error) => this.#reportDeaf(error))
     this.#server.unref()
-    this.#forgetTheDead(meetingPoint)
+    this.#listen()
+    this.#deadSockets = new DeadSockets({ folder: meetingPoint, own: this.owner, onRound: () => this.#listen() })
+    this.#deadSockets.start()
+    removeAtExit(this)
   }
 
   /** Asks the process that holds an upload to let go of it. */
@@ -80,14 +82,16 @@ export class Peers {
       const give = (): void => settle('silent')
       const timer = setTimeout(give, timeoutMs)
       signal?.addEventListener('abort', give)
-      if (this.#folder === undefined || !sameHost(owner)) return
-      socket = connect(socketPath(this.#folder, owner))
+      const path = this.#pathOf(owner)
+      if (path === undefined) return
+      socket = connect(path)
       socket.on('connect', () => socket?.write(`${JSON.stringify({ id, offset })}\n`))
       socket.once('data', (data) => settle(data.toString() === 'other\n' ? 'other' : 'free'))
       // It closed without a word: it died or shut down. Ask again: then the record or a refused connection tells which.
       socket.on('end', () => settle('free'))
       socket.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code === 'ECONNREFUSED') settle('dead')
+        const death = deathBy(error, owner)
+        if (death !== undefined) settle(death)
         else if (error.code === 'ECONNRESET' || error.code === 'EPIPE') settle('free')
       })
     })
@@ -96,23 +100,65 @@ export class Peers {
   /** Whether nobody listens any more where a process should. */
   isDead(owner: string): Promise<boolean> {
     return new Promise((resolve) => {
-      if (this.#folder === undefined || !sameHost(owner)) return resolve(false)
-      const socket = connect(socketPath(this.#folder, owner))
+      const path = this.#pathOf(owner)
+      if (path === undefined) return resolve(false)
+      const socket = connect(path)
       socket.on('connect', () => {
         socket.destroy()
         resolve(false)
       })
-      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code === 'ECONNREFUSED'))
+      socket.on('error', (error) => resolve(deathBy(error, owner) !== undefined))
     })
   }
 
   /** Hangs up. */
   close(): Promise<void> {
+    removeNoMore(this)
+    this.#deadSockets?.close()
     for (const socket of this.#connections) socket.destroy()
     return new Promise((resolve) => {
       if (this.#server?.listening) this.#server.close(() => resolve())
       else resolve()
     })
+  }
+
+  /** Removes the socket, unless the others need it to find out that this process has died. */
+  removeSocket(): void {
+    const path = this.#pathOf(this.owner)
+    if (path === undefined || process.platform === 'win32' || this.#options.isHolding()) return
+    try {
+      rmSync(path, { force: true })
+    } catch {
+      // Others remove it later.
+    }
+  }
+
+  /** Where another process listens, if there is any such place. */
+  #pathOf(owner: string): string | undefined {
+    if (this.#folder === undefined || !isOwner(owner)) return undefined
+    try {
+      return socketPath(this.#folder, owner)
+    } catch {
+      return undefined
+    }
+  }
+
+  /** Listens, if it does not yet: the process may have had no descriptor to spare. */
+  #listen(): void {
+    if (this.#folder === undefined || this.#server === undefined || this.#server.listening) return
+    try {
+      // `exclusive`, since in a cluster's worker the primary would listen in its stead. It listens once this returns.
+      this.#server.listen({ path: socketPath(this.#folder, this.owner), exclusive: true })
+    } catch (error) {
+      this.#reportDeaf(error)
+    }
+  }
+
+  #reportDeaf(cause: unknown): void {
+    const message =
+      'Other processes cannot ask this one to let go of an upload, since it has no socket for that. ' +
+      `They wait until its claims run out, and nothing is lost: ${(cause as Error).message}`
+    this.#options.onError(new Error(message, { cause }))
   }
 
   #listenTo(socket: Socket): void {
@@ -125,6 +171,10 @@ export class Peers {
     })
     socket.unref()
     socket.on('error', () => socket.destroy())
+    const { patienceMs, onAsk } = this.#options
+    // A process that hangs must not keep an upload from all others, nor a descriptor for ever.
+    const hangUpLater = (): NodeJS.Timeout => setTimeout(() => socket.destroy(), patienceMs).unref()
+    const timer = hangUpLater()
     let text = ''
     socket.on('data', (data) => {
       text += data.toString()
@@ -134,31 +184,38 @@ export class Peers {
         return
       }
       text = ''
-      this.#options.onAsk(question.id, question.offset, (word) => {
+      clearTimeout(timer)
+      onAsk(question.id, question.offset, (word) => {
         socket.write(`${word}\n`)
+        hangUpLater()
         return closed
       })
     })
   }
+}
 
-  /**
-   * Removes the sockets of processes that were killed. Names are never used again, so nothing can be hit wrongly; but
-   * until all leases of such a process have run out, its socket is the proof that it is dead.
-   */
-  #forgetTheDead(folder: string): void {
-    if (process.platform === 'win32') return
-    for (const owner of listOwners(folder)) {
-      if (owner === this.owner) continue
-      const path = socketPath(folder, owner)
-      const socket = connect(path)
-      socket.unref()
-      socket.on('connect', () => socket.destroy())
-      socket.on('error', (error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ECONNREFUSED') return
-        setTimeout(() => rmSync(path, { force: true }), FORGET_AFTER_MS).unref()
-      })
-    }
-  }
+/** Those that listen. */
+const listening = new Set<Peers>()
+
+/** One listener of the process for all. */
+function removeAllSockets(): void {
+  for (const peers of listening) peers.removeSocket()
+}
+
+function removeAtExit(peers: Peers): void {
+  if (listening.size === 0) process.on('exit', removeAllSockets)
+  listening.add(peers)
+}
+
+function removeNoMore(peers: Peers): void {
+  if (listening.delete(peers) && listening.size === 0) process.off('exit', removeAllSockets)
+}
+
+/** What a failed connection says of the process that should listen. */
+function deathBy({ code }: NodeJS.ErrnoException, owner: string): 'dead' | 'lapsed' | undefined {
+  const refused = code === 'ECONNREFUSED'
+  if (isOfOtherBoot(owner)) return refused || code === 'ENOENT' ? 'lapsed' : undefined
+  return refused ? 'dead' : undefined
 }
 
 function parseQuestion(text: string): { id: string; offset: number | undefined } | undefined {
@@ -169,41 +226,4 @@ function parseQuestion(text: string): { id: string; offset: number | undefined }
   } catch {
     return undefined
   }
-}
-
-function socketPath(folder: string, owner: string): string {
-  if (process.platform === 'win32') return `\\\\.\\pipe\\resumable-upload-${owner}`
-  const path = join(folder, owner)
-  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH_BYTES) return path
-  return join(tmpdir(), `ru-${createHash('sha256').update(folder).digest('hex').slice(0, 16)}-${owner}`)
-}
-
-function listOwners(folder: string): readonly string[] {
-  try {
-    return readdirSync(folder).filter(sameHost)
-  } catch {
-    return []
-  }
-}
-
-let mark: string | undefined
-
-/** Marks the running system: a refused connection only means death if the other one ran on the same. */
-function hostMark(): string {
-  mark ??= readHostMark()
-  return mark
-}
-
-function readHostMark(): string {
-  let boot = ''
-  try {
-    boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')
-  } catch {
-    // Not Linux: folders are assumed to be local, as SQLite needs it.
-  }
-  return createHash('sha256').update(boot).digest('hex').slice(0, 8)
-}
-
-function sameHost(owner: string): boolean {
-  return owner.startsWith(`${hostMark()}-`)
 }

@@ -56,6 +56,11 @@ export class Completions {
     return hooks.onUploadComplete !== undefined && completion === 'await'
   }
 
+  /** Whether this instance is at work for any upload. */
+  get isWorking(): boolean {
+    return this.#running.size > 0
+  }
+
   /** What the commit that completes an upload has to say of it; `undefined` if nothing is to be done. */
   requestFor(upload: Upload): CompletionRequest | undefined {
     const { options, claims } = this.#core()

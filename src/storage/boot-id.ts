@@ -1,9 +1,11 @@
-// Names the present run of the operating system: what was not synced before a power loss was written in another one.
+// Names the present run of the operating system: what was not synced before a power loss was written in another one, and
+// a process of another one is gone.
 
 import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'
 
 const MINUTE_MS = 60_000
+const GUESSED = 'started '
 
 let known: string | undefined
 
@@ -13,11 +15,16 @@ export function bootId(): string {
   return known
 }
 
+/** Whether the system itself gave a name: then two names that differ are two runs. */
+export function isCertainBootId(id: string): boolean {
+  return !id.startsWith(GUESSED)
+}
+
 function readBootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   } catch {
     // A clock that was set makes it look like another run: then more is sent again than needed, and nothing is lost.
-    return `started ${Math.round((Date.now() - uptime() * 1000) / MINUTE_MS)}`
+    return `${GUESSED}${Math.round((Date.now() - uptime() * 1000) / MINUTE_MS)}`
   }
 }

@@ -13,6 +13,11 @@ export interface ClaimRequest {
   readonly ttlMs: number
   /** A holder that is known to be dead: its claim may be taken over although it has not run out. */
   readonly dead?: string | undefined
+  /**
+   * A holder whose claim has run out whatever the storage's clock says, if it still is this one with this end: the clock
+   * was set back since, or the holder ran before the system was started the last time.
+   */
+  readonly lapsed?: Holder | undefined
 }
 
 /** What asking for a claim leads to: the claim, or its present holder; `undefined` if there is no such upload. */
@@ -189,7 +194,10 @@ export interface Storage {
   tombstone?(id: string): Awaitable<Tombstone | undefined>
   /** Uploads whose time of expiry has come, the earliest first; without those that a final upload waits for. */
   expired?(beforeMs: number, limit: number): Awaitable<readonly string[]>
-  /** Takes or prolongs a right that one server instance at a time has, by a name. `false` if another one has it. */
+  /**
+   * Takes or prolongs a right that one server instance at a time has, by a name. `false` if another one has it. All ask
+   * for the same time, so one that has more left than that is by a clock that was set back since, and over.
+   */
   lease?(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean>
   /**
    * A bounded step of tidying up what a kill has left behind. What can't be removed keeps nothing else from being:

@@ -101,5 +101,12 @@ export function testExpiry({ test, has }: Suite): void {
       assert.equal(await lease('B'), true)
       assert.equal(await lease('A'), false)
     })
+
+    test('a lease that has more left than any is asked for is over: the clock was set back', async (subject) => {
+      const { storage, leaseMs } = subject
+      assert.equal(await storage.lease?.('work', { owner: 'A', ttlMs: leaseMs * 100 }), true)
+      assert.equal(await storage.lease?.('work', { owner: 'B', ttlMs: leaseMs }), true)
+      assert.equal(await storage.lease?.('work', { owner: 'A', ttlMs: leaseMs }), false)
+    })
   }
 }

@@ -97,6 +97,43 @@ export function testTakeovers({ test, has }: Suite): void {
     await subject.assertBytes(id, first, right, last)
   })
 
+  test('a claim that counts as run out whatever the clock says is taken over; late bytes change nothing', async (subject) => {
+    const { storage, leaseMs: ttlMs } = subject
+    const { id } = await subject.create({ length: subject.unit })
+    const late = await subject.open(id, 'A')
+    const lapsed = (await subject.get(id)).holder
+    const claimed = await storage.claim?.(id, { owner: 'B', ttlMs, lapsed })
+    assert.ok(claimed)
+    // A storage that has a clock of its own may know better.
+    if ('heldBy' in claimed) return late.close()
+    const successor = await storage.openStage(id, claimed.fence, 0)
+    await late.write(bytes(subject.unit, 1))
+    await successor.write([bytes(subject.unit, 2)])
+    assert.notEqual(await late.commit(), 'ok')
+    await late.write(bytes(subject.unit, 3))
+    const done = { to: subject.unit, complete: true, durable: false, release: true }
+    assert.equal(await successor.commit(done), 'ok')
+    await successor.close()
+    await late.close()
+    await subject.assertBytes(id, bytes(subject.unit, 2))
+  })
+
+  test('a claim that another one has by now, or that was prolonged, is not taken for one that ran out', async (subject) => {
+    const { storage, leaseMs: ttlMs } = subject
+    const { id } = await subject.create()
+    await subject.claim(id, 'A')
+    const lapsed = (await subject.get(id)).holder
+    await subject.expire()
+    const { fence } = await subject.claim(id, 'B')
+    const ofAnother = await storage.claim?.(id, { owner: 'C', ttlMs, lapsed })
+    assert.ok(ofAnother && 'heldBy' in ofAnother)
+    if (!has('renew')) return
+    const before = (await subject.get(id)).holder
+    assert.equal(await storage.renew?.(id, fence, ttlMs * 2), true)
+    const prolonged = await storage.claim?.(id, { owner: 'C', ttlMs, lapsed: before })
+    assert.ok(prolonged && 'heldBy' in prolonged)
+  })
+
   test('a holder that lost its claim before its first byte changes nothing', async (subject) => {
     const { id } = await subject.create({ length: subject.unit })
     const late = await subject.open(id, 'A')

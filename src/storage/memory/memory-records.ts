@@ -1,6 +1,6 @@
 // Records in memory.
 
-import { type Completion, isFrom, isPartial, type NewUpload, type Tombstone } from '../../upload.js'
+import { type Completion, isFrom, isPartial, isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { assembledPieces, blobOwner, firstPieces, isReady, piecesAfterTakeover } from '../pieces.js'
 import type {
@@ -66,13 +66,13 @@ export class MemoryRecords implements Records {
     return this.#living(id)?.upload
   }
 
-  claim(id: string, { owner, ttlMs, dead }: ClaimRequest): ClaimResult {
+  claim(id: string, { owner, ttlMs, dead, lapsed }: ClaimRequest): ClaimResult {
     const entry = this.#living(id)
     if (entry === undefined) return undefined
     const { holder } = entry.upload
     const now = this.#now()
     const takenOver = holder !== undefined && holder.owner !== dead
-    if (takenOver && holder.leaseUntilMs > now) return { heldBy: holder }
+    if (takenOver && holder.leaseUntilMs > now && !isSameHolder(holder, lapsed)) return { heldBy: holder }
     const fence = entry.upload.fence + 1
     const pieces = takenOver ? piecesAfterTakeover(entry.upload, fence) : entry.upload.pieces
     entry.upload = { ...entry.upload, fence, pieces, holder: { owner, leaseUntilMs: now + ttlMs } }
@@ -161,8 +161,10 @@ export class MemoryRecords implements Records {
 
   lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
     const lease = this.#leases.get(name)
-    if (lease !== undefined && lease.owner !== owner && lease.untilMs > this.#now()) return false
-    this.#leases.set(name, { owner, untilMs: this.#now() + ttlMs })
+    const untilMs = this.#now() + ttlMs
+    const isTaken = lease !== undefined && lease.untilMs > this.#now() && lease.untilMs <= untilMs
+    if (isTaken && lease.owner !== owner) return false
+    this.#leases.set(name, { owner, untilMs })
     return true
   }
 

@@ -1,6 +1,6 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
-import type { NewUpload, Tombstone } from '../../upload.js'
+import { isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
 import type {
@@ -17,6 +17,7 @@ import type {
   RemoveResult,
 } from '../storage.js'
 import { Batch } from './batch.js'
+import { endLeasesOfOtherBoots } from './boot-leases.js'
 import { CompletionRows } from './completion-rows.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
@@ -62,7 +63,7 @@ const SQL = {
     AND NOT ${IS_NEEDED} ORDER BY expires_at LIMIT ?`,
   lease: `INSERT INTO leases (name, owner, until) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
-      WHERE leases.owner = excluded.owner OR leases.until <= ?`,
+      WHERE leases.owner = excluded.owner OR leases.until <= ? OR leases.until > excluded.until`,
   buried: `SELECT ${RECORD} FROM uploads WHERE buried = 1 AND (owner IS NULL OR lease_until <= ?) LIMIT ?`,
 } as const
 
@@ -122,6 +123,7 @@ export class SQLiteRecords implements Records {
    * @param restore - makes the file of a journaled upload whole
    */
   recover(restore: Parameters<SQLiteJournal['recover']>[0]): void {
+    endLeasesOfOtherBoots(this.#database, { boot: this.#boot, now: this.#now }, this.#writes)
     this.journal.recover(restore)
     this.#log.recover()
     this.#database.exec('PRAGMA busy_timeout = 0')
@@ -160,7 +162,7 @@ export class SQLiteRecords implements Records {
     return row && uploadOf(row, this.#boot)
   }
 
-  claim(id: string, { owner, ttlMs, dead }: ClaimRequest): ClaimResult {
+  claim(id: string, { owner, ttlMs, dead, lapsed }: ClaimRequest): ClaimResult {
     // Another process may have changed the record between two of these statements: then again, with what it is now.
     for (;;) {
       const now = this.#now()
@@ -168,11 +170,13 @@ export class SQLiteRecords implements Records {
       if (claimed) return claimed
       const upload = this.get(id)
       if (!upload) return undefined
-      if (upload.holder && upload.holder.leaseUntilMs > now) return { heldBy: upload.holder }
-      if (!upload.holder) continue
+      const { holder } = upload
+      if (holder === undefined) continue
+      if (holder.leaseUntilMs > now && !isSameHolder(holder, lapsed)) return { heldBy: holder }
       const pieces = JSON.stringify(piecesAfterTakeover(upload, upload.fence + 1))
       const known = [id, upload.fence, upload.offset, upload.complete ? 1 : 0]
-      const taken = this.#claimed(this.#statements.change<Row>('takeOver', owner, now + ttlMs, pieces, ...known, now))
+      const until = Math.max(now, holder.leaseUntilMs)
+      const taken = this.#claimed(this.#statements.change<Row>('takeOver', owner, now + ttlMs, pieces, ...known, until))
       if (taken) return taken
     }
   }
