@@ -41,7 +41,7 @@ it('claims, tries of hooks and the lease of the sweeper are free in another run 
   now -= HOUR_MS
   const { storage, subject } = start('two')
   await subject.claim(held, 'B')
-  expect(await storage.dueCompletions(10)).toEqual([due])
+  expect(await storage.dueCompletions({ step: 'hook', maxBytes: 1000, limit: 10 })).toEqual([due])
   expect((await storage.takeCompletion(due, { owner: 'B', ttlMs: HOUR_MS }))?.attempt).toBe(2)
   expect(await storage.lease('sweep', { owner: 'B', ttlMs: 10 * HOUR_MS })).toBe(true)
 })
@@ -50,7 +50,7 @@ it('they are not in the same one', async () => {
   const { held } = await leave('one')
   const { storage } = start('one')
   expect(await storage.claim(held, { owner: 'B', ttlMs: HOUR_MS })).toMatchObject({ heldBy: { owner: 'A' } })
-  expect(await storage.dueCompletions(10)).toEqual([])
+  expect(await storage.dueCompletions({ step: 'hook', maxBytes: 1000, limit: 10 })).toEqual([])
   expect(await storage.lease('sweep', { owner: 'B', ttlMs: HOUR_MS })).toBe(false)
 })
 
