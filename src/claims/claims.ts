@@ -1,8 +1,9 @@
 // Exclusive access to uploads: who holds one, who waits for it, and how the holder learns that it should let go.
 
 import { TusError } from '../errors.js'
-import type { ClaimRequest, ClaimResult, Storage } from '../storage/storage.js'
+import type { ClaimResult, Storage } from '../storage/storage.js'
 import { type Holder, isFrom, type Upload } from '../upload.js'
+import { askHolder, type Gone, locked } from './ask-holder.js'
 import { type Claim, HeldClaim } from './held-claim.js'
 import { Peers } from './peers.js'
 
@@ -41,9 +42,6 @@ interface Waiter extends Pick<AskOptions, 'offset' | 'createdAtMs'> {
   proceed(): void
   refuse(error: TusError): void
 }
-
-/** What is known of the holder of a claim that has not run out. */
-type Gone = Pick<ClaimRequest, 'dead' | 'lapsed'>
 
 interface Slot {
   claim: HeldClaim | undefined
@@ -147,7 +145,7 @@ export class Claims {
   stopAll(): void {
     this.#ending = true
     for (const slot of this.#slots.values()) {
-      for (const waiter of slot.queue.splice(0)) waiter.refuse(this.#locked())
+      for (const waiter of slot.queue.splice(0)) waiter.refuse(locked())
       slot.claim?.stop(true)
     }
   }
@@ -184,7 +182,7 @@ export class Claims {
 
   #queueUp(slot: Slot, { offset, createdAtMs, signal }: AskOptions): Promise<void> {
     const abort = signal?.()
-    if (this.#ending || abort?.aborted) return Promise.reject(this.#locked())
+    if (this.#ending || abort?.aborted) return Promise.reject(locked())
     return new Promise((resolve, reject) => {
       const refuse = (error: TusError): void => {
         const index = slot.queue.indexOf(waiter)
@@ -192,7 +190,7 @@ export class Claims {
         settle()
         reject(error)
       }
-      const give = (): void => refuse(this.#locked())
+      const give = (): void => refuse(locked())
       const timer = setTimeout(give, this.#options.waitMs)
       const settle = (): void => {
         clearTimeout(timer)
@@ -263,7 +261,7 @@ export class Claims {
       const { createdAtMs } = options
       const present = createdAtMs === undefined ? undefined : await this.#options.storage.get(id)
       if (present !== undefined && !isFrom(present, createdAtMs)) return undefined
-      gone = await this.#askHolder(id, result.heldBy, options, deadline)
+      gone = await this.#askPeer(id, result.heldBy, options, deadline)
     }
   }
 
@@ -272,7 +270,7 @@ export class Claims {
       const upload = await this.#options.storage.get(id)
       if (upload !== undefined && !isFrom(upload, options.createdAtMs)) return undefined
       if (upload?.holder === undefined || !this.#heldElsewhere(upload.holder)) return upload
-      const gone = await this.#askHolder(id, upload.holder, options, deadline)
+      const gone = await this.#askPeer(id, upload.holder, options, deadline)
       if (gone.dead !== undefined || gone.lapsed !== undefined) return this.#freeFrom(id, gone)
     }
   }
@@ -292,27 +290,10 @@ export class Claims {
     return holder !== undefined && holder.owner !== this.#peers.owner && holder.leaseUntilMs > this.#options.now()
   }
 
-  /**
-   * Asks a holder in another process; settles when it let go, died, its lease ran out, or the wait is over.
-   * A lease that has more left than any can have is by a clock that was set back since: it lasts as long as others, by a
-   * clock that nobody sets.
-   * @returns what is known of the holder, if it is gone
-   */
-  async #askHolder(id: string, holder: Holder, options: AskOptions, deadline: number): Promise<Gone> {
+  #askPeer(id: string, holder: Holder, { offset, signal }: AskOptions, deadline: number): Promise<Gone> {
     const { leaseMs, now } = this.#options
-    const left = deadline - performance.now()
-    const signal = options.signal?.()
-    if (left <= 0 || signal?.aborted) throw this.#locked()
-    const leaseLeft = Math.max(holder.leaseUntilMs - now(), 1)
-    const answer = await this.#peers.ask(holder.owner, id, {
-      offset: options.offset,
-      timeoutMs: Math.min(left, leaseLeft, leaseMs),
-      signal,
-    })
-    if (answer === 'other') throw new TusError('ERR_OFFSET_MISMATCH')
-    if (answer === 'dead') return { dead: holder.owner }
-    const isOver = answer === 'lapsed' || (answer === 'silent' && leaseLeft > leaseMs && !signal?.aborted)
-    return isOver ? { lapsed: holder } : {}
+    const leftMs = deadline - performance.now()
+    return askHolder(this.#peers, holder, { id, offset, signal: signal?.(), leftMs, leaseMs, now: now() })
   }
 
   /** Another process asks: it queues up here like everybody else, and its turn lasts until it hangs up. */
@@ -344,10 +325,6 @@ export class Claims {
   async #renewOne(id: string, claim: HeldClaim): Promise<void> {
     const { storage, leaseMs } = this.#options
     if (storage.renew !== undefined && !(await storage.renew(id, claim.fence, leaseMs))) claim.stop(false)
-  }
-
-  #locked(): TusError {
-    return new TusError('ERR_LOCKED', { headers: { 'Retry-After': '1' } })
   }
 }
 
