@@ -158,6 +158,19 @@ describe.each(PROXIES)('$name', (kind) => {
     expect(location).toMatch(new RegExp(`^${proxy.origin}/files/[0-9a-f]{40}$`))
     expect((await ask(proxy, 'HEAD', location)).statusCode).toBe(200)
   })
+
+  it('says nothing of the scheme and host that a client makes up', async () => {
+    const app = await startApp({ tus: { absoluteLocation: true } })
+    const proxy = await startProxy(kind, app.port)
+    for (const send of [ask, askHttp2]) {
+      const { headers } = await send(proxy, 'POST', '/files', {
+        'Upload-Length': 5,
+        'X-Forwarded-Host': 'evil.example',
+        'X-Forwarded-Proto': 'http',
+      })
+      expect(headers.location).toMatch(new RegExp(`^${proxy.origin}/files/[0-9a-f]{40}$`))
+    }
+  })
 })
 
 describe('the options for tus-js-client', () => {
