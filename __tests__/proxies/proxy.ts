@@ -108,7 +108,7 @@ export const APACHE: ProxyKind = {
   passesTrailers: true,
   install: (config, { folder, port, upstream }) => {
     const path = join(folder, 'httpd.conf')
-    const modules = 'mpm_event authz_core proxy proxy_http ssl socache_shmcb http2 headers rewrite'
+    const modules = 'mpm_event authz_core alias proxy proxy_http ssl socache_shmcb http2 headers rewrite'
       .split(' ')
       .map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`)
     const adapted = substitute(config, {
