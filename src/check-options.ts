@@ -30,6 +30,8 @@ export interface CheckContext {
   readonly aliases?: Readonly<Record<string, string>> | undefined
   /** Options that must be there. */
   readonly required?: readonly string[] | undefined
+  /** Whether it is what a callback has returned, and not options. */
+  readonly isResult?: boolean | undefined
 }
 
 /** A name is offered as the one that was meant if at most this share of its characters differs. */
@@ -51,18 +53,19 @@ export function checkOptions<T extends object>(
   owner: string,
   options: T | undefined,
   checks: Checks<T>,
-  { prefix = '', aliases = {}, required = [] }: CheckContext = {},
+  { prefix = '', aliases = {}, required = [], isResult = false }: CheckContext = {},
 ): T {
   const given = (options === undefined ? {} : options) as Readonly<Record<string, unknown>>
+  const whole = isResult ? 'what it returns' : prefix === '' ? 'options' : prefix.slice(0, -1)
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new TypeError(
-      `${owner}: ${prefix === '' ? 'options' : prefix.slice(0, -1)} must be an object, not ${show(given)}`,
-    )
+    throw new TypeError(`${owner}: ${whole} must be an object, not ${show(given)}`)
   }
   const known = Object.keys(checks)
   for (const key of Object.keys(given)) {
     if (given[key] === undefined || Object.hasOwn(checks, key)) continue
-    throw new TypeError(`${owner}: unknown option ${prefix}${key}${hint(key, known, aliases, prefix)}`)
+    throw new TypeError(
+      `${owner}: unknown ${isResult ? 'property' : 'option'} ${prefix}${key}${hint(key, known, aliases, prefix)}`,
+    )
   }
   for (const key of known) {
     const value = given[key]

@@ -1,8 +1,10 @@
 // The callbacks of an upload's life: what they get, and what they may change.
 
 import { validateHeaderName, validateHeaderValue } from 'node:http'
+import { anything, type Checks, checkOptions, show } from './check-options.js'
 import type { TusError } from './errors.js'
 import { parseUploadMetadata } from './headers/upload-metadata.js'
+import { jsonCopy } from './json-copy.js'
 import type { TusRequest } from './request.js'
 import type { CompletionResult, Upload } from './upload.js'
 
@@ -31,7 +33,10 @@ export interface CreateDecision {
   readonly name?: string | undefined
   /** Takes the place of the client's metadata. */
   readonly metadata?: Readonly<Record<string, string>> | undefined
-  /** Values of the application's own, kept with the upload and never sent to clients. Anything that JSON can hold. */
+  /**
+   * Values of the application's own, kept with the upload and never sent to clients, as JSON holds them: a date comes back
+   * as a string, and what JSON can't hold (BigInt, Map, NaN) is an error.
+   */
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
 }
 
@@ -143,6 +148,31 @@ export function checkName(name: string): string {
   return name
 }
 
+const DECISION_CHECKS: Checks<CreateDecision> = {
+  id: anything,
+  name: (value) => (typeof value === 'string' ? undefined : 'a file name'),
+  metadata: (value) => (typeof value === 'object' && value !== null ? undefined : 'an object of strings'),
+  attributes: (value) => (typeof value === 'object' && !Array.isArray(value) ? undefined : 'an object'),
+}
+
+/**
+ * Checks what {@link Hooks.onUploadCreate} returned.
+ * @throws TypeError for a property that there is not: what it is about would be forgotten without a word
+ */
+export function checkDecision(decision: CreateDecision): CreateDecision {
+  return checkOptions('onUploadCreate', decision, DECISION_CHECKS, { isResult: true })
+}
+
+/**
+ * The attributes as every storage keeps them: a copy, so that what the hook does to its object later changes no record.
+ * @throws TypeError for what JSON can't hold
+ */
+export function copyAttributes(attributes: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const copy = jsonCopy('onUploadCreate: attributes', attributes)
+  if (typeof copy === 'object' && copy !== null && !Array.isArray(copy)) return copy as Record<string, unknown>
+  throw new TypeError(`onUploadCreate: attributes must be an object, not ${show(copy)}`)
+}
+
 /** Headers that clients go by, or that belong to the connection. */
 const RESERVED_HEADER = /^(tus-.*|upload-.*|location|content-length|transfer-encoding|connection)$/i
 
@@ -152,22 +182,28 @@ const RESERVED_HEADER = /^(tus-.*|upload-.*|location|content-length|transfer-enc
  */
 export function checkResult(result: unknown): CompletionResult | undefined {
   if (result === undefined || result === null) return undefined
-  const { status, headers = {}, body } = result as CompletionResult
+  const { status, headers: given = {}, body } = result as CompletionResult
+  const headers: Record<string, string> = {}
   if (status !== undefined && !(Number.isInteger(status) && status >= 200 && status <= 299)) {
     throw new TypeError(`onUploadComplete: status must be 200 to 299, not ${status}: throw to refuse an upload`)
   }
   if (body !== undefined && typeof body !== 'string') throw new TypeError('onUploadComplete: body must be a string')
-  for (const [name, value] of Object.entries(headers)) {
+  for (const [name, value] of Object.entries<unknown>(given)) {
+    if (value === undefined) continue
     if (RESERVED_HEADER.test(name)) throw new TypeError(`onUploadComplete: the header ${name} is not its own to set`)
-    assertHeader(name, value)
+    headers[name] = headerValue(name, value)
   }
   return { status, headers, body }
 }
 
-function assertHeader(name: string, value: string): void {
+/** A value as a storage keeps it: numbers, which `node:http` takes as well, become strings. */
+function headerValue(name: string, given: unknown): string {
+  const value = typeof given === 'number' ? String(given) : given
   try {
     validateHeaderName(name)
+    if (typeof value !== 'string') throw new TypeError(`it must be a string, not ${show(given)}`)
     validateHeaderValue(name, value)
+    return value
   } catch (cause) {
     throw new TypeError(`onUploadComplete: not a header: ${JSON.stringify(name)}`, { cause })
   }

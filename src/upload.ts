@@ -69,7 +69,7 @@ export interface Upload {
   readonly offset: number
   /** `Upload-Metadata` as the client sent it; read it with {@link parseUploadMetadata}. */
   readonly metadata: string | undefined
-  /** What the application keeps with it; never sent to clients. Anything that JSON can hold. */
+  /** What the application keeps with it, as JSON holds it; never sent to clients. */
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
   /** When it was created, in milliseconds since the epoch. */
   readonly createdAtMs: number

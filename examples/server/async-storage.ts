@@ -39,14 +39,14 @@ export class DocumentStore<T> {
 
   async get(key: string): Promise<Document<T> | undefined> {
     await clientLatency()
-    return this.#documents.get(key)
+    return structuredClone(this.#documents.get(key))
   }
 
   /** Returns whether it was inserted: not if there is one. */
   async insert(key: string, value: T): Promise<boolean> {
     await clientLatency()
     if (this.#documents.has(key)) return false
-    this.#documents.set(key, { value, version: 1 })
+    this.#documents.set(key, { value: structuredClone(value), version: 1 })
     return true
   }
 
@@ -54,7 +54,7 @@ export class DocumentStore<T> {
   async update(key: string, value: T, version: number): Promise<boolean> {
     await clientLatency()
     if (this.#documents.get(key)?.version !== version) return false
-    this.#documents.set(key, { value, version: version + 1 })
+    this.#documents.set(key, { value: structuredClone(value), version: version + 1 })
     return true
   }
 

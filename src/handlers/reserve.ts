@@ -3,7 +3,7 @@
 import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import { formatUploadMetadata, isUploadMetadata } from '../headers/upload-metadata.js'
-import { type CreateDecision, checkName, hookRequest, hookUpload } from '../hooks.js'
+import { type CreateDecision, checkDecision, checkName, copyAttributes, hookRequest, hookUpload } from '../hooks.js'
 import { randomId } from '../random-id.js'
 import type { TusRequest } from '../request.js'
 import { isUploadId } from '../route.js'
@@ -47,13 +47,13 @@ export async function reserve(
 const UNTOUCHED = { offset: 0, complete: false, holder: undefined } as const
 
 function decided(upload: NewUpload, decision: CreateDecision): NewUpload {
-  const { id = upload.id, name = id, metadata, attributes } = decision
+  const { id = upload.id, name = id, metadata, attributes } = checkDecision(decision)
   return {
     ...upload,
     id,
     name: name === id ? id : checkName(name),
     metadata: metadata ? formatUploadMetadata(metadata) : upload.metadata,
-    attributes,
+    attributes: attributes && copyAttributes(attributes),
   }
 }
 

@@ -64,12 +64,13 @@ function isBase64(value: string): boolean {
 /**
  * Writes `Upload-Metadata`.
  * @param metadata - keys and values; the values are encoded as UTF-8
- * @throws TypeError if a key is empty or has a space, a comma, or anything that is not printable ASCII
+ * @throws TypeError if a key is empty or has a space, a comma, or anything that is not printable ASCII, or a value is no string
  */
 export function formatUploadMetadata(metadata: Readonly<Record<string, string>>): string {
   return Object.entries(metadata)
     .map(([key, value]) => {
       if (!/^[!-+\--~]+$/.test(key)) throw new TypeError(`not a key of Upload-Metadata: ${JSON.stringify(key)}`)
+      if (typeof value !== 'string') throw new TypeError(`a value of Upload-Metadata must be a string: ${key}`)
       return value === '' ? key : `${key} ${Buffer.from(value, 'utf8').toString('base64')}`
     })
     .join(',')

@@ -154,7 +154,8 @@ export interface Segments {
 export interface Storage {
   /**
    * Reserves the id and the file name. Nothing is overwritten. Ids consist of `A-Z`, `a-z`, `0-9`, `-` and `_`. From here
-   * on until a final upload is assembled, no partial upload of it can be removed.
+   * on until a final upload is assembled, no partial upload of it can be removed. What is done to `upload.attributes`
+   * later, or to those of a record that was read, changes nothing that is kept.
    */
   create(upload: NewUpload): Awaitable<CreateResult>
   /** Reads one upload. */

@@ -19,6 +19,22 @@ export function testExpiry({ test, has }: Suite): void {
     assert.equal((await subject.get((await subject.create()).id)).attributes, undefined)
   })
 
+  test('attributes of the application are a copy, of what was given and each time that they are read', async (subject) => {
+    const attributes = { owner: 'ann', nested: { tags: ['a'] } }
+    const before = JSON.stringify(attributes)
+    const { id } = await subject.create({ attributes })
+    attributes.owner = 'bob'
+    attributes.nested.tags.push('b')
+    const read = (await subject.get(id)).attributes as typeof attributes
+    assert.equal(JSON.stringify(read), before)
+    read.owner = 'eve'
+    read.nested.tags.push('c')
+    assert.equal(JSON.stringify((await subject.get(id)).attributes), before)
+    const claimed = (await subject.claim(id)).upload.attributes as typeof attributes
+    claimed.nested.tags.push('d')
+    assert.equal(JSON.stringify((await subject.get(id)).attributes), before)
+  })
+
   test('a commit renews the time of expiry, ends it, or leaves it', async (subject) => {
     const { id } = await subject.create({ expiresAtMs: 1000 })
     const stage = await subject.open(id)

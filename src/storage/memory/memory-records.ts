@@ -17,6 +17,7 @@ import type {
   RemoveOptions,
   RemoveResult,
 } from '../storage.js'
+import { attributesOf, withOwnAttributes } from './own-attributes.js'
 
 interface Entry {
   upload: StoredUpload
@@ -46,7 +47,7 @@ export class MemoryRecords implements Records {
     const fence = this.#now()
     const record: StoredUpload = {
       ...upload,
-      attributes: upload.attributes,
+      attributes: attributesOf(upload),
       concat: upload.concat,
       offset: 0,
       complete: false,
@@ -63,7 +64,8 @@ export class MemoryRecords implements Records {
   }
 
   get(id: string): StoredUpload | undefined {
-    return this.#living(id)?.upload
+    const entry = this.#living(id)
+    return entry && withOwnAttributes(entry.upload)
   }
 
   claim(id: string, { owner, ttlMs, dead, lapsed }: ClaimRequest): ClaimResult {
@@ -76,7 +78,7 @@ export class MemoryRecords implements Records {
     const fence = entry.upload.fence + 1
     const pieces = takenOver ? piecesAfterTakeover(entry.upload, fence) : entry.upload.pieces
     entry.upload = { ...entry.upload, fence, pieces, holder: { owner, leaseUntilMs: now + ttlMs } }
-    return { upload: entry.upload, fence }
+    return { upload: withOwnAttributes(entry.upload), fence }
   }
 
   renew(id: string, fence: number, ttlMs: number): boolean {
@@ -254,7 +256,7 @@ export class MemoryRecords implements Records {
     const attempt = completion.attempt + 1
     const taken = { ...completion, attempt, worker: owner, dueAtMs: this.#now() + ttlMs }
     entry.upload = { ...entry.upload, completion: taken }
-    return { upload: entry.upload, attempt }
+    return { upload: withOwnAttributes(entry.upload), attempt }
   }
 
   renewCompletion(id: string, attempt: number, ttlMs: number): boolean {
