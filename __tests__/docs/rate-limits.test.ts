@@ -1,4 +1,5 @@
 // docs/rate-limits.md: the limiter that it shows, and what it says of clients.
+import type { RequestHandler } from 'express'
 import type { UploadOptions } from 'tus-js-client'
 import type { HookRequest, TusServer, TusServerOptions } from '../../src/index.js'
 import { codeUnder } from '../support/docs.js'
@@ -79,6 +80,27 @@ it('counts by user in onUploadCreate', async () => {
   const answers = [await create('ann'), await create('ann'), await create('ann'), await create('bob')]
   expect(answers.map(({ status }) => status)).toEqual([201, 201, 429, 201])
   expect(answers[2]?.headers.get('Retry-After')).toBe('60')
+})
+
+it('limits how many uploads a user may have', async () => {
+  const site = createSite()
+  const code = codeUnder(PAGE, 'How many uploads a user may have', 'ts')
+  const identify: RequestHandler = (req, _res, next) => {
+    const id = req.get('X-User')
+    if (id !== undefined) Object.assign(req, { user: { id } })
+    next()
+  }
+  const { tus } = await runSnippet<{ tus: TusServer }>(code, ['tus'], { ...site, identify })
+  const endpoint = `${await site.listen(tus)}/files`
+  const length = { 'Upload-Length': '5' }
+  const ann = { ...length, 'X-User': 'ann' }
+  expect(await statuses(endpoint, 100, 'POST', ann)).toEqual([201])
+  expect(await statuses(endpoint, 1, 'POST', ann)).toEqual([429])
+  expect(await statuses(endpoint, 1, 'POST', { ...length, 'X-User': 'bob' })).toEqual([201])
+  // Whoever is not known is counted by address.
+  expect(await statuses(endpoint, 101, 'POST', length)).toEqual([201, 429])
+  const creation = await fetch(endpoint, { method: 'POST', headers: { ...TUS, 'X-User': 'cid', ...length } })
+  expect(Date.parse(creation.headers.get('Upload-Expires') ?? '')).toBeGreaterThan(Date.now())
 })
 
 describe('tus-js-client', () => {

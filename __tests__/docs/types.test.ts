@@ -11,6 +11,7 @@ const PAGES = [
   'processes.md',
   'proxies.md',
   'rate-limits.md',
+  'security.md',
 ]
 
 /** What the pages take for granted. */
@@ -40,6 +41,7 @@ declare const secret: string
 declare const identify: express.RequestHandler
 declare function move(upload: HookUpload): Promise<void>
 declare function ownerOf(req: express.Request): string
+declare function hasVirus(path: string | undefined): Promise<boolean>
 declare function isMember(user: Express.User | undefined, tenant: string): boolean
 declare function purge(url: string): Promise<void>
 declare function tooMany(user: Express.User | undefined): Promise<boolean>
