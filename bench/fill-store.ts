@@ -44,7 +44,7 @@ export async function fillStore(folder: string, { uploads, expired }: Filling): 
   const database = openDatabase(join(state, 'uploads.sqlite'))
   database.exec('PRAGMA cache_size = -1000000; PRAGMA synchronous = OFF; BEGIN')
   const insert = database.prepare(
-    'INSERT INTO uploads (id, length, offset, metadata, created_at, expires_at, complete) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    'INSERT INTO uploads (id, length, offset, metadata, created_at, active_at, complete) VALUES (?, ?, ?, ?, ?, ?, ?)',
   )
   const now = Date.now()
   const unfinished: string[] = []
@@ -53,14 +53,14 @@ export async function fillStore(folder: string, { uploads, expired }: Filling): 
     const id = idOf(createdAt)
     // Of every age, so that those are asked for that lie far from each other.
     const finished = upload % 10 < FINISHED_OF_TEN
-    insert.run(id, 1024, finished ? 1024 : 0, METADATA, createdAt, finished ? null : now + DAY_MS, finished ? 1 : 0)
+    insert.run(id, 1024, finished ? 1024 : 0, METADATA, createdAt, finished ? createdAt : now, finished ? 1 : 0)
     closeSync(openSync(join(finished ? folder : parts, id), 'w'))
     if (!finished) unfinished.push(id)
   }
   const bytes = randomBytes(EXPIRED_BYTES)
   for (let upload = 0; upload < expired; upload++) {
     const id = idOf(now - DAY_MS)
-    insert.run(id, 2 * EXPIRED_BYTES, EXPIRED_BYTES, METADATA, now - DAY_MS, now - 1 - upload, 0)
+    insert.run(id, 2 * EXPIRED_BYTES, EXPIRED_BYTES, METADATA, now - DAY_MS, now - DAY_MS - 1 - upload, 0)
     writeFileSync(join(parts, id), bytes)
   }
   database.exec('COMMIT; PRAGMA wal_checkpoint(TRUNCATE)')

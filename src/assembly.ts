@@ -1,7 +1,6 @@
 // Makes a final upload of its partial uploads, once they are complete.
 
 import type { Core } from './core.js'
-import { expiryOf } from './handlers/expiry.js'
 import { tombstoneOf } from './handlers/missing.js'
 import { removeUpload } from './handlers/remove-upload.js'
 import type { AssemblyResult } from './storage/storage.js'
@@ -14,9 +13,9 @@ const HOPELESS = { 'too-large': 413, gone: 410 } as const
  * @param isFinished - whether the caller does what is left to be done then, at once; if not, it is done in the background
  */
 export async function assemble(core: Core, id: string, isFinished = false): Promise<AssemblyResult> {
-  const { storage, durability, leaseMs } = core.options
+  const { storage, durability, leaseMs, now } = core.options
   const completion = isFinished ? { owner: core.claims.owner, ttlMs: leaseMs } : undefined
-  const assembly = { expiresAtMs: expiryOf(core, true), durable: durability !== 'none', completion }
+  const assembly = { activeAtMs: now(), durable: durability !== 'none', completion }
   const result = (await storage.assemble?.(id, assembly)) ?? 'gone'
   if (result === 'too-large' || result === 'gone') {
     await removeUpload(core, id, { request: undefined, tombstone: tombstoneOf(core, HOPELESS[result]) })

@@ -2,7 +2,9 @@
 
 import { validateHeaderName, validateHeaderValue } from 'node:http'
 import { anything, type Checks, checkOptions, show } from './check-options.js'
+import type { Core } from './core.js'
 import type { TusError } from './errors.js'
+import { expiresAt } from './handlers/expiry.js'
 import { parseUploadMetadata } from './headers/upload-metadata.js'
 import { jsonCopy } from './json-copy.js'
 import type { TusRequest } from './request.js'
@@ -20,7 +22,9 @@ export interface HookRequest<Context = unknown> {
 }
 
 /** An upload as hooks see it. */
-export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'completion'> {
+export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'completion' | 'activeAtMs'> {
+  /** When it expires, in milliseconds since the epoch; `undefined` if it doesn't, by the options of this server. */
+  readonly expiresAtMs: number | undefined
   /** `Upload-Metadata`, decoded. An object without prototype; a key without a value has `''`. */
   readonly metadata: Readonly<Record<string, string>>
 }
@@ -120,9 +124,13 @@ export function hookRequest({ method, path, headers, options }: TusRequest): Hoo
 }
 
 /** A record as hooks see it. */
-export function hookUpload(upload: Upload): HookUpload {
-  const { holder: _, completion: __, metadata, ...rest } = upload
-  return { ...rest, metadata: (metadata && parseUploadMetadata(metadata)) || Object.create(null) }
+export function hookUpload(core: Pick<Core, 'options'>, upload: Upload): HookUpload {
+  const { holder: _, completion: __, activeAtMs: ___, metadata, ...rest } = upload
+  return {
+    ...rest,
+    expiresAtMs: expiresAt(core, upload),
+    metadata: (metadata && parseUploadMetadata(metadata)) || Object.create(null),
+  }
 }
 
 /** The name of a finished file: relative, without a step up, and nothing that a file system reads otherwise. */

@@ -215,7 +215,7 @@ export class TusServer<Context = unknown> {
     const { hooks, storage } = this.#core.options
     if (hooks.onIncomingRequest === undefined) return undefined
     const upload = route.kind === 'upload' ? await storage.get(route.id) : undefined
-    await hooks.onIncomingRequest({ request: hookRequest(request), upload: upload && hookUpload(upload) })
+    await hooks.onIncomingRequest({ request: hookRequest(request), upload: upload && hookUpload(this.#core, upload) })
     if (route.kind === 'upload' && upload === undefined) throw await missing(this.#core, route.id)
     return upload?.createdAtMs
   }

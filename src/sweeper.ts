@@ -10,6 +10,8 @@ const STEP = 20
 /** After a start, everyone who was cut off comes back at once: tidying up waits so many milliseconds. */
 const AFTER_START_MS = 60_000
 
+/** How often a server tidies up where nothing expires, in milliseconds: what it remembers of rejected uploads has an end. */
+const VACUUM_EVERY_MS = 60 * 60_000
 /** How long tidying up waits for completions that are due, in milliseconds: a hook that hangs keeps nothing from it. */
 const MAX_DUE_MS = 10_000
 
@@ -36,9 +38,8 @@ export class Sweeper {
   constructor(core: Core, onError: (error: unknown) => void) {
     this.#core = core
     this.#onError = onError
-    const { expiration } = core.options
-    if (expiration === undefined) return
-    this.#timer = setInterval(() => this.#sweep(expiration.sweepEveryMs), expiration.sweepEveryMs).unref()
+    const everyMs = core.options.expiration?.sweepEveryMs ?? VACUUM_EVERY_MS
+    this.#timer = setInterval(() => this.#sweep(everyMs), everyMs).unref()
   }
 
   /** Tidies up, a minute from now, what a kill has left behind. */
@@ -79,8 +80,14 @@ export class Sweeper {
     this.#inBackground(async () => {
       // A little longer than a round, so that the one that sweeps goes on doing it.
       const request = { owner: this.#core.claims.owner, ttlMs: everyMs * 2 }
-      if (storage.lease === undefined || (await storage.lease('sweep', request))) await this.#clean()
+      if (storage.lease === undefined || (await storage.lease(this.#leaseName(), request))) await this.#clean()
     })
+  }
+
+  /** Servers with other times of expiry on the same storage sweep by themselves: each removes what is over by its own. */
+  #leaseName(): string {
+    const { expiration } = this.#core.options
+    return `sweep ${expiration?.unfinishedAfterMs ?? 'never'} ${expiration?.finishedAfterMs ?? 'never'}`
   }
 
   #inBackground(action: () => Promise<unknown>): void {
@@ -93,12 +100,19 @@ export class Sweeper {
   }
 
   async #removeExpired(): Promise<number> {
-    const { storage, now } = this.#core.options
+    const { storage, expiration, now } = this.#core.options
+    if (expiration === undefined) return 0
+    const { unfinishedAfterMs, finishedAfterMs } = expiration
     let removed = 0
     const stuck = new Set<string>()
     while (!this.#stopped) {
       // The earliest come first, so those that are stuck must not take the place of the others.
-      const ids = (await storage.expired?.(now(), STEP + stuck.size)) ?? []
+      const wanted = {
+        unfinishedSinceMs: now() - unfinishedAfterMs,
+        finishedSinceMs: finishedAfterMs === undefined ? undefined : now() - finishedAfterMs,
+        limit: STEP + stuck.size,
+      }
+      const ids = (await storage.expired?.(wanted)) ?? []
       const untried = ids.filter((id) => !stuck.has(id))
       // Those that can't be removed now must not be tried for ever. What was removed may have kept others alive.
       if (untried.length === 0) break
@@ -118,7 +132,7 @@ export class Sweeper {
         request: undefined,
         // It may have been renewed between the search and the claim.
         before: async (upload) => {
-          if (!(await isExpired(this.#core, upload))) throw new StillAlive()
+          if (!(await isExpired(this.#core, upload, true))) throw new StillAlive()
           this.#core.completions.assertIdle(upload)
         },
         tombstone: tombstoneOf(this.#core, 410),

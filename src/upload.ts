@@ -73,8 +73,11 @@ export interface Upload {
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
   /** When it was created, in milliseconds since the epoch. */
   readonly createdAtMs: number
-  /** When it expires, in milliseconds since the epoch; `undefined` if it doesn't. */
-  readonly expiresAtMs: number | undefined
+  /**
+   * When something last came of it, in milliseconds since the epoch: its creation, the end of a chunk, what completes it.
+   * When it expires is reckoned from here, by the options of the server that is asked.
+   */
+  readonly activeAtMs: number
   /** Whether all bytes are committed. */
   readonly complete: boolean
   /** Its role in a concatenation; `undefined` for an upload on its own. */
@@ -94,7 +97,7 @@ export interface Tombstone {
 }
 
 /** An upload that is to be created. */
-export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'completion' | 'holder'>
+export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'completion' | 'holder' | 'activeAtMs'>
 
 /** Whether an upload is the one of its id that was created at a time: ids may come again. `undefined` is any time. */
 export function isFrom({ createdAtMs }: Pick<Upload, 'createdAtMs'>, atMs: number | undefined): boolean {

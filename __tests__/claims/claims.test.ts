@@ -17,7 +17,7 @@ afterEach(async () => {
 
 function withStorage(): MemoryStorage {
   const storage = new MemoryStorage()
-  storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined })
+  storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0 })
   return storage
 }
 
@@ -230,7 +230,7 @@ it('takes back what a failed release of its own has left', async () => {
 it('waits for nothing but the lease where processes can not talk', async () => {
   let now = 1_000
   const storage = new MemoryStorage({ now: () => now })
-  storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined })
+  storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0 })
   await storage.claim(ID, { owner: 'another', ttlMs: 40 })
   const claims = new Claims({
     storage,
@@ -277,7 +277,7 @@ describe('when the clock is set', () => {
   beforeEach(() => {
     now = 10 * HOUR_MS
     storage = new MemoryStorage({ now: () => now })
-    storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined })
+    storage.create({ id: ID, name: ID, length: 10, metadata: undefined, createdAtMs: 0 })
   })
 
   const claimed = async (): Promise<number> => {

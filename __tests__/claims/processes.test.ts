@@ -67,7 +67,7 @@ async function committed(path: string, offset: number): Promise<void> {
   const storage = new SQLiteStorage({ directory })
   while (((await storage.get(idOf(path)))?.offset ?? 0) < offset) await new Promise((resolve) => setImmediate(resolve))
   const id = randomBytes(8).toString('hex')
-  await storage.create({ id, name: id, length: 0, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined })
+  await storage.create({ id, name: id, length: 0, metadata: undefined, createdAtMs: 0 })
   await storage.close()
 }
 

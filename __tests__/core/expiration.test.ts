@@ -1,6 +1,7 @@
 // Expiration: what expires, when, and what is said of it.
-import { MemoryStorage, type TusServerOptions } from '../../src/index.js'
-import { idOf, overriding, startServer } from './support.js'
+import { createHash } from 'node:crypto'
+import { MemoryStorage, type Storage, TusError, type TusServerOptions } from '../../src/index.js'
+import { deferred, idle, idOf, overriding, Source, startServer } from './support.js'
 
 const HOUR = 3_600_000
 
@@ -94,8 +95,8 @@ it('leaves an upload alone that was renewed between the search and the claim', a
   const { storage, clock } = server
   const expired = storage.expired?.bind(storage)
   clock.ms += HOUR - 1
-  storage.expired = async (beforeMs, limit) => {
-    const ids = (await expired?.(beforeMs + 1, limit)) ?? []
+  storage.expired = async (request) => {
+    const ids = (await expired?.({ ...request, unfinishedSinceMs: (request.unfinishedSinceMs ?? 0) + 1 })) ?? []
     if (ids.length > 0) await server.patch(path, 0, Buffer.from('a'))
     return ids
   }
@@ -182,4 +183,259 @@ it('says what could not be tidied up, and goes on', async () => {
   const { tus, logger } = startServer({ storage })
   await tus.cleanUp()
   expect(logger.errors).toEqual([locked, stuck])
+})
+
+describe('a finished upload whose hook has not succeeded', () => {
+  const expiration = { unfinishedAfterMs: HOUR, finishedAfterMs: HOUR }
+
+  it.each(['await', 'background'] as const)(
+    'does not expire, and its time begins with the success (%s)',
+    async (completion) => {
+      let fails = true
+      const { create, patch, handle, clock, tus, storage } = withClock({
+        completion,
+        expiration,
+        onUploadComplete: () => {
+          if (fails) throw new Error('the bucket is down')
+        },
+      })
+      const path = await create({ 'Upload-Length': '3' })
+      const answer = await patch(path, 0, Buffer.from('abc'))
+      expect(answer.headers['Upload-Expires']).toBeUndefined()
+      await tus.cleanUp()
+      clock.ms += 3 * HOUR
+      await tus.cleanUp()
+      expect(await storage.get(idOf(path))).toMatchObject({ complete: true, completion: { settled: false } })
+      if (completion === 'background') expect((await handle('HEAD', path)).headers['Upload-Expires']).toBeUndefined()
+      fails = false
+      clock.ms += HOUR
+      expect(await tus.cleanUp()).toEqual({ expired: 0 })
+      expect((await handle('HEAD', path)).headers['Upload-Expires']).toBe('Sun, 22 Nov 2026 05:00:00 GMT')
+      clock.ms += HOUR
+      expect(await tus.cleanUp()).toEqual({ expired: 1 })
+    },
+  )
+
+  it('does not expire either where the hook rejects it: it is removed then, and remembered', async () => {
+    const { create, patch, handle, clock, tus } = withClock({
+      completion: 'background',
+      expiration,
+      onUploadComplete: () => {
+        throw new TusError('ERR_UNPROCESSABLE')
+      },
+    })
+    const path = await create({ 'Upload-Length': '3' })
+    await patch(path, 0, Buffer.from('abc'))
+    clock.ms += 3 * HOUR
+    expect(await tus.cleanUp()).toEqual({ expired: 0 })
+    expect((await handle('HEAD', path)).status).toBe(422)
+  })
+
+  it('is told with the answer of a hook that has succeeded, from then on', async () => {
+    const { handle, patch, create, clock } = withClock({
+      expiration,
+      onUploadComplete: () => {
+        clock.ms += HOUR / 2
+      },
+    })
+    const chunk = { 'Content-Type': 'application/offset+octet-stream', 'Upload-Length': '3' }
+    const posted = await handle('POST', '/files', chunk, Buffer.from('abc'))
+    expect(posted.headers['Upload-Expires']).toBe('Sun, 22 Nov 2026 01:30:00 GMT')
+    const path = await create({ 'Upload-Length': '3' })
+    const answer = await patch(path, 0, Buffer.from('abc'))
+    expect(answer.headers['Upload-Expires']).toBe('Sun, 22 Nov 2026 02:00:00 GMT')
+    expect((await handle('HEAD', path)).headers['Upload-Expires']).toBe(answer.headers['Upload-Expires'])
+    expect((await patch(path, 3)).headers['Upload-Expires']).toBe(answer.headers['Upload-Expires'])
+  })
+})
+
+describe('an upload that is written to', () => {
+  const SHA1 = { 'Upload-Checksum': `sha1 ${createHash('sha1').update('abc').digest('base64')}` }
+
+  /** A chunk with a checksum, of which nothing is committed before its end, is on its way when the time is over. */
+  async function receiving(options: Partial<TusServerOptions> = {}) {
+    const server = withClock({ leaseMs: 100 * HOUR, ...options })
+    const path = await server.create({ 'Upload-Length': '6' })
+    const body = new Source()
+    const answer = server.patch(path, 0, body.push('ab'), SHA1)
+    await body.hungry()
+    server.clock.ms += 2 * HOUR
+    return { ...server, path, body, answer }
+  }
+
+  it('does not expire, and its time begins with the end of the chunk', async () => {
+    const { path, body, answer, handle, clock, tus } = await receiving()
+    expect(await tus.cleanUp()).toEqual({ expired: 0 })
+    body.push('c').end()
+    const { status, headers } = await answer
+    expect([status, headers['Upload-Expires']]).toEqual([204, 'Sun, 22 Nov 2026 03:00:00 GMT'])
+    expect((await handle('HEAD', path)).headers).toMatchObject({ 'Upload-Offset': '3' })
+    clock.ms += HOUR
+    expect(await tus.cleanUp()).toEqual({ expired: 1 })
+  })
+
+  it('does not expire by the sweep of another process', async () => {
+    const { storage, clock, path, body, answer } = await receiving()
+    const other = startServer({
+      storage: overriding(storage, { close: async () => {} }),
+      now: () => clock.ms,
+      expiration: { unfinishedAfterMs: HOUR },
+    })
+    expect(await other.tus.cleanUp()).toEqual({ expired: 0 })
+    body.push('c').end()
+    expect((await answer).status).toBe(204)
+    expect(await storage.get(idOf(path))).toMatchObject({ offset: 3 })
+  })
+
+  it.each(['HEAD', 'PATCH'])(
+    'is resumed by a %s that takes it over, though nothing of the chunk was kept',
+    async (method) => {
+      const { path, answer, handle, patch } = await receiving()
+      if (method === 'HEAD') {
+        expect((await handle('HEAD', path)).headers).toMatchObject({
+          'Upload-Offset': '0',
+          'Upload-Expires': 'Sun, 22 Nov 2026 03:00:00 GMT',
+        })
+        expect((await patch(path, 0, Buffer.from('abc'))).status).toBe(204)
+      } else {
+        // The holder is at another offset: a newcomer that can not match disturbs nobody, and is not told that it is gone.
+        expect((await patch(path, 0, Buffer.from('abc'))).status).toBe(409)
+        return
+      }
+      expect((await answer).destroy).toBe(true)
+    },
+  )
+
+  it('has a new time after a chunk that was refused, and after one that broke off', async () => {
+    const { path, body, answer, tus, handle } = await receiving()
+    body.push('x').end()
+    expect(await answer).toMatchObject({ status: 460, headers: { 'Upload-Expires': 'Sun, 22 Nov 2026 03:00:00 GMT' } })
+    expect(await tus.cleanUp()).toEqual({ expired: 0 })
+    expect((await handle('HEAD', path)).headers['Upload-Expires']).toBe('Sun, 22 Nov 2026 03:00:00 GMT')
+    const second = await receiving()
+    second.body.fail()
+    expect((await second.answer).status).toBe(400)
+    expect((await second.handle('HEAD', second.path)).status).toBe(200)
+  })
+
+  it('is cut where nothing comes any more, and expires from then on', async () => {
+    const { path, answer, tus, clock, handle } = await receiving({ stallTimeoutMs: 20 })
+    expect((await answer).status).toBe(408)
+    expect((await handle('HEAD', path)).status).toBe(200)
+    clock.ms += HOUR
+    expect(await tus.cleanUp()).toEqual({ expired: 1 })
+  })
+
+  it('expires once its holder has died and the claim has run out', async () => {
+    const { storage, clock, create, tus } = withClock()
+    const path = await create({ 'Upload-Length': '6' })
+    await storage.claim?.(idOf(path), { owner: 'dead', ttlMs: 2 * HOUR })
+    clock.ms += HOUR
+    expect(await tus.cleanUp()).toEqual({ expired: 0 })
+    clock.ms += HOUR
+    expect(await tus.cleanUp()).toEqual({ expired: 1 })
+  })
+
+  it('has no new time by requests that bring no bytes', async () => {
+    const { create, patch, handle, clock } = withClock()
+    const path = await create({ 'Upload-Length': '6' })
+    clock.ms += HOUR / 2
+    expect((await patch(path, 0)).headers['Upload-Expires']).toBe(inAnHour)
+    expect((await patch(path, 1, Buffer.from('a'))).status).toBe(409)
+    expect((await handle('HEAD', path)).headers['Upload-Expires']).toBe(inAnHour)
+    clock.ms += HOUR / 2
+    expect((await handle('HEAD', path)).status).toBe(410)
+  })
+})
+
+describe('other options than before', () => {
+  /** Uploads of a server with some options, seen by servers with others. */
+  async function later(before: TusServerOptions['expiration']) {
+    const clock = { ms: Date.UTC(2026, 10, 22) }
+    const now = (): number => clock.ms
+    const leased = deferred()
+    const inner = new MemoryStorage({ now })
+    const storage: Storage = overriding(inner, {
+      close: async () => {},
+      lease: (name, request) => {
+        leased.resolve()
+        return inner.lease(name, request)
+      },
+    })
+    const old = startServer({ storage, now, expiration: before })
+    const unfinished = await old.create({ 'Upload-Length': '3' })
+    const finished = await old.create({ 'Upload-Length': '3' })
+    await old.patch(finished, 0, Buffer.from('abc'))
+    await old.tus.close()
+    clock.ms += 2 * HOUR
+    return {
+      clock,
+      leased,
+      unfinished,
+      finished,
+      server: (expiration: TusServerOptions['expiration']) => startServer({ storage, now, expiration }),
+    }
+  }
+
+  it.each([
+    ['was switched on', undefined],
+    ['was shortened', { unfinishedAfterMs: 1000 * HOUR, finishedAfterMs: 1000 * HOUR }],
+  ])('expiration that %s holds for uploads that exist', async (_what, before) => {
+    const { unfinished, finished, server } = await later(before)
+    const one = server({ unfinishedAfterMs: HOUR })
+    expect((await one.handle('HEAD', unfinished)).status).toBe(410)
+    expect((await one.handle('HEAD', finished)).status).toBe(200)
+    expect(await one.tus.cleanUp()).toEqual({ expired: 1 })
+    const both = server({ unfinishedAfterMs: HOUR, finishedAfterMs: HOUR })
+    expect((await both.handle('HEAD', finished)).status).toBe(410)
+    expect(await both.tus.cleanUp()).toEqual({ expired: 1 })
+  })
+
+  it.each([
+    ['lengthened', { unfinishedAfterMs: 1000 * HOUR }],
+    ['switched off', undefined],
+  ])('expiration that was %s lets them live on', async (_what, after) => {
+    const { unfinished, server } = await later({ unfinishedAfterMs: HOUR })
+    const { handle, tus } = server(after)
+    expect(await tus.cleanUp()).toEqual({ expired: 0 })
+    const { status, headers } = await handle('HEAD', unfinished)
+    expect([status, headers['Upload-Expires']]).toEqual([200, after && 'Sat, 02 Jan 2027 16:00:00 GMT'])
+  })
+
+  it('servers with different times sweep by themselves, each by its own', async () => {
+    const { unfinished, server, leased } = await later(undefined)
+    const long = server({ unfinishedAfterMs: 1000 * HOUR, sweepEveryMs: 1 })
+    await leased.promise
+    server({ unfinishedAfterMs: HOUR, sweepEveryMs: 1 })
+    while ((await long.storage.get(idOf(unfinished))) !== undefined) await idle(1)
+  })
+})
+
+describe('where nothing expires', () => {
+  beforeEach(() => jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] }))
+  afterEach(() => jest.useRealTimers())
+
+  it('what is remembered of rejected uploads has an end, without a restart', async () => {
+    const dropped: number[] = []
+    const inner: Storage = new MemoryStorage()
+    const storage = overriding(inner, {
+      vacuum: (limit) => {
+        dropped.push(Date.now())
+        return inner.vacuum?.(limit) ?? { more: false }
+      },
+    })
+    const { create, patch, handle } = startServer({
+      storage,
+      onUploadComplete: () => {
+        throw new TusError('ERR_UNPROCESSABLE')
+      },
+    })
+    const path = await create({ 'Upload-Length': '3' })
+    expect((await patch(path, 0, Buffer.from('abc'))).status).toBe(422)
+    expect((await handle('HEAD', path)).status).toBe(422)
+    const before = dropped.length
+    await jest.advanceTimersByTimeAsync(3_600_000)
+    // One a minute after the start, one an hour after it.
+    expect(dropped.length).toBe(before + 2)
+  })
 })

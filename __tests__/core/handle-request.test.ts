@@ -267,7 +267,7 @@ describe('a storage with a minimum of methods', () => {
             name: id,
             metadata: undefined,
             createdAtMs: 0,
-            expiresAtMs: undefined,
+            activeAtMs: 0,
             holder: undefined,
             ...upload,
           }

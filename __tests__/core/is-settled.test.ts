@@ -17,7 +17,7 @@ function recordOf(changes: Partial<Upload>): Upload {
     offset: 1,
     metadata: undefined,
     createdAtMs: 0,
-    expiresAtMs: undefined,
+    activeAtMs: 0,
   }
   return { ...upload, complete: true, holder: undefined, ...changes }
 }

@@ -114,7 +114,8 @@ function rounded(figures: Figures): Record<string, number> {
 
 /** Of what is there to stay. Partial uploads that nobody has put together, since the client gave up, are left to expire. */
 function finishedIds(): string[] {
-  return query<{ id: string }>('SELECT id FROM uploads WHERE complete = 1 AND expires_at IS NULL').map(({ id }) => id)
+  const isFile = `complete = 1 AND (concat IS NULL OR json_extract(concat, '$.partials') IS NOT NULL)`
+  return query<{ id: string }>(`SELECT id FROM uploads WHERE ${isFile}`).map(({ id }) => id)
 }
 
 function countRows(): number {

@@ -14,7 +14,7 @@ describe('offload: a full disk', () => {
   onSmallDisk('is 507; what was committed stays, and the upload goes on when there is space', async () => {
     const storage = offload(fixture('hosted.cjs'), { directory: smallDisk(4 * MIB) })
     const chunk = Buffer.alloc(MIB / 2, 'x')
-    const hog = { id: 'hog', name: 'hog', length: MIB, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined }
+    const hog = { id: 'hog', name: 'hog', length: MIB, metadata: undefined, createdAtMs: 0 }
     const upload = { ...hog, id: 'upload', name: 'upload', length: 4 * MIB - MIB / 2 }
     for (const one of [hog, upload]) await storage.create(one)
     const take = async (id: string) => {
@@ -69,7 +69,6 @@ describe('offload: bytes', () => {
       length: 64 * MIB,
       metadata: undefined,
       createdAtMs: 0,
-      expiresAtMs: undefined,
     })
     const claim = await storage.claim?.('id', { owner: 'A', ttlMs: 60_000 })
     const stage = await storage.openStage('id', (claim as { fence: number }).fence, 0)
@@ -192,7 +191,7 @@ describe('offload: the event loop', () => {
   it('stays free while the storage blocks its own thread for 200 ms per call', async () => {
     const storage = odd('blocking')
     const histogram = monitorEventLoopDelay({ resolution: 5 })
-    const upload = { id: 'id', name: 'id', length: 1, metadata: undefined, createdAtMs: 0, expiresAtMs: undefined }
+    const upload = { id: 'id', name: 'id', length: 1, metadata: undefined, createdAtMs: 0 }
     const began = performance.now()
     histogram.enable()
     await storage.create(upload)

@@ -52,7 +52,7 @@ async function sharing() {
   for (const id of ['final', 'other']) {
     const concat = { header: 'final;/partial', partials: ['partial'] }
     expect(await opened.create(newUpload(Date.now(), { id, concat }))).toBe('created')
-    expect(await opened.assemble(id, { expiresAtMs: null, durable: true })).toBe('ok')
+    expect(await opened.assemble(id, { activeAtMs: 0, durable: true })).toBe('ok')
   }
   const flatten = async (id: string): Promise<void> => {
     const taken = await opened.takeCompletion(id, { owner: 'A', ttlMs: 60_000 })

@@ -65,10 +65,10 @@ describe('SQLiteStorage: versions of the schema', () => {
     const subject = new Subject(storage, { clock, leaseMs: 10_000 })
     expect(await storage.get('plain')).toMatchObject({
       ...{ id: 'plain', name: 'plain', length: 30, offset: 10, metadata: 'a YQ==', createdAtMs: 1_700_000_000_000 },
-      ...{ expiresAtMs: undefined, complete: false, holder: undefined },
+      ...{ complete: false, holder: undefined },
     })
     expect(await storage.get('done')).toMatchObject({
-      ...{ name: 'photo.jpg', offset: 5, expiresAtMs: 1_800_000_000_000, complete: true },
+      ...{ name: 'photo.jpg', offset: 5, activeAtMs: expect.any(Number), complete: true },
     })
     expect(await storage.get('scattered')).toMatchObject({
       ...{ length: undefined, holder: { owner: 'former', leaseUntilMs: 1_700_000_009_999 } },
@@ -343,6 +343,17 @@ it('no statement walks over all uploads', async () => {
   tables.close()
   expect(plans.length).toBeGreaterThan(texts.length / 2)
   // An index that has few of them is no walk over all.
-  const few = /USING (COVERING )?INDEX uploads_(buried|due|by_expiry)\b/
+  const few = /USING (COVERING )?INDEX uploads_(buried|due)\b/
   expect(plans.filter(({ detail }) => /^SCAN (uploads|final|partial)\b/.test(detail) && !few.test(detail))).toEqual([])
+  // What is over and what is due lies together, in order: nothing is sorted, and what is kept for ever is not read.
+  for (const index of ['uploads_unfinished (active_at<?)', 'uploads_finished (active_at<?)']) {
+    const found = plans.filter(({ detail }) => detail === `SEARCH uploads USING INDEX ${index}`)
+    expect(found).toHaveLength(1)
+    expect(plans.filter(({ sql, detail }) => sql === found[0]?.sql && /TEMP B-TREE/.test(detail))).toEqual([])
+  }
+  const due = plans.filter(({ detail }) =>
+    detail.startsWith('SEARCH uploads USING INDEX uploads_due (step=? AND due_at'),
+  )
+  expect(due).toHaveLength(1)
+  expect(plans.filter(({ sql, detail }) => sql === due[0]?.sql && /TEMP B-TREE/.test(detail))).toEqual([])
 })

@@ -140,7 +140,8 @@ export class AsyncStorage implements Storage {
     const name = nameKey(upload.name)
     if (!(await this.#documents.insert(name, { takenBy: upload.id }))) return 'exists'
     // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
-    const document = { ...upload, complete: false, holder: undefined, fence: this.#now(), parts: [] }
+    const untouched = { activeAtMs: upload.createdAtMs, complete: false, holder: undefined, parts: [] }
+    const document = { ...upload, ...untouched, fence: this.#now() }
     if (await this.#documents.insert(uploadKey(upload.id), document)) return 'created'
     await this.#documents.delete(name, 1)
     return 'exists'
@@ -175,8 +176,12 @@ export class AsyncStorage implements Storage {
     }))
   }
 
-  async release(id: string, fence: number): Promise<void> {
-    await this.#change(id, fence, (upload) => ({ ...upload, holder: undefined }))
+  async release(id: string, fence: number, activeAtMs?: number): Promise<void> {
+    await this.#change(id, fence, (upload) => ({
+      ...upload,
+      activeAtMs: activeAtMs ?? upload.activeAtMs,
+      holder: undefined,
+    }))
   }
 
   async openStage(id: string, fence: number, from: number): Promise<Stage> {
@@ -236,7 +241,7 @@ export class AsyncStorage implements Storage {
         ...upload,
         parts: [...upload.parts, ...parts],
         length: commit.length ?? upload.length,
-        expiresAtMs: commit.expiresAtMs === undefined ? upload.expiresAtMs : (commit.expiresAtMs ?? undefined),
+        activeAtMs: commit.activeAtMs ?? upload.activeAtMs,
         complete: commit.complete ?? false,
         holder: commit.release ? undefined : upload.holder,
       }

@@ -224,7 +224,8 @@ export class Claims {
 
   #hold(id: string, slot: Slot, result: { upload: Upload; fence: number }): Claim {
     const claim = new HeldClaim(result, {
-      giveBack: async (fence) => this.#options.storage.release?.(id, fence),
+      giveBack: async (fence, moved) =>
+        this.#options.storage.release?.(id, fence, moved ? this.#options.now() : undefined),
       freed: () => this.#leave(id, slot),
     })
     slot.claim = claim

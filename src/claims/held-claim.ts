@@ -25,7 +25,8 @@ export interface Claim {
 
 /** How a claim goes back to where it came from. */
 export interface HeldClaimActions {
-  giveBack(fence: number): Promise<void>
+  /** `moved`: whether bytes came under the claim, committed or not. */
+  giveBack(fence: number, moved: boolean): Promise<void>
   freed(): void
 }
 
@@ -55,7 +56,7 @@ export class HeldClaim implements Claim {
   async release(): Promise<void> {
     if (this.#over) return
     try {
-      await this.#actions.giveBack(this.fence)
+      await this.#actions.giveBack(this.fence, this.position !== this.upload.offset)
     } finally {
       this.released()
     }

@@ -43,7 +43,7 @@ export async function callHook(core: Core, call: HookCall): Promise<CompletionRe
   const path = await storage.pathOf?.(upload)
   const abort = new AbortController()
   try {
-    const event = { upload: hookUpload(upload), path, attempt, request, signal: abort.signal }
+    const event = { upload: hookUpload(core, upload), path, attempt, request, signal: abort.signal }
     const answer = hooks.onUploadComplete(event)
     // Most of those that return at once need no timers.
     return checkResult(answer instanceof Promise ? await inTime(core, call, answer, abort) : await answer)

@@ -61,7 +61,7 @@ export async function runTry(context: TryContext, job: Try): Promise<CompletionR
       }
     }
     const result = await callHook(core, job)
-    await settle(context, job, { result })
+    await settle(context, job, { result, activeAtMs: core.options.now() })
     return result
   } catch (error) {
     throw await failed(context, job, step, error)

@@ -30,7 +30,7 @@ export async function terminate(
       if (isPartial(upload) && !(await isUnneeded(storage, id))) throw new TusError('ERR_PARTIAL_NEEDED')
       if (seen !== undefined && (!isHeld || looksSame(seen, upload))) return
       seen = upload
-      await hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(upload) })
+      await hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(core, upload) })
     },
     asksFirst: hooks.onBeforeTerminate !== undefined,
     createdAtMs,

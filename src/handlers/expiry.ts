@@ -1,15 +1,27 @@
 // When uploads expire, and what is said of it.
 
 import type { Core } from '../core.js'
+import { isPartial, type Upload } from '../upload.js'
+
+/** What the time of expiry depends on. */
+export type Expiring = Pick<Upload, 'activeAtMs' | 'complete' | 'completion' | 'concat'>
 
 /**
- * When an upload expires that was created or moved just now, in milliseconds since the epoch; `null` if it does not.
- * @param complete - whether it is complete
+ * When an upload expires, in milliseconds since the epoch; `undefined` if it does not. A finished one does not before it is
+ * settled, whatever comes of its hook. A final one that waits for partial ones lives as long as they do, in addition.
  */
-export function expiryOf(core: Core, complete: boolean): number | null {
-  const { expiration, now } = core.options
-  const afterMs = complete ? expiration?.finishedAfterMs : expiration?.unfinishedAfterMs
-  return afterMs === undefined ? null : now() + afterMs
+export function expiresAt({ options }: Pick<Core, 'options'>, upload: Expiring): number | undefined {
+  const { expiration } = options
+  const isFinished = upload.complete && !isPartial(upload)
+  if (isFinished && upload.completion?.settled === false) return undefined
+  const afterMs = isFinished ? expiration?.finishedAfterMs : expiration?.unfinishedAfterMs
+  return afterMs === undefined ? undefined : upload.activeAtMs + afterMs
+}
+
+/** Like {@link expiresAt}, of a final upload that waits for partial ones: when the last of all of them expires. */
+export function expiresWith(core: Core, final: Upload, partials: readonly (Upload | undefined)[]): number | undefined {
+  const activeAtMs = Math.max(final.activeAtMs, ...partials.map((partial) => partial?.activeAtMs ?? 0))
+  return expiresAt(core, { ...final, activeAtMs })
 }
 
 /** `Upload-Expires`, if there is a time to say (https://tus.io/protocols/resumable-upload#upload-expires). */

@@ -8,12 +8,12 @@ import { hookRequest, hookUpload } from '../hooks.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import { idOfUrl } from '../route.js'
 import { type CompletionResult, isPartial, type Upload } from '../upload.js'
-import { expiryHeader } from './expiry.js'
+import { expiresWith, expiryHeader } from './expiry.js'
 import { created } from './finish.js'
 import { maxSizeFor } from './limits.js'
 import { locationOf } from './location.js'
 import { isExpired } from './missing.js'
-import { readMetadata, reserve } from './reserve.js'
+import { readMetadata, reserve, untouched } from './reserve.js'
 
 /**
  * `Upload-Concat`, checked; `undefined` if the upload stands on its own.
@@ -50,7 +50,8 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
     ...(length === undefined && { maxSize }),
     ...(core.options.hooks.onUploadComplete !== undefined && { awaitsHook: true }),
   }
-  const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
+  const final = await reserve(core, request, { length, metadata, concat })
+  const { id } = final
   const location = { Location: locationOf(core, request, id), 'Upload-Concat': concat.header }
   const awaited = core.completions.areAwaited
   const result = await assemble(core, id, awaited)
@@ -63,7 +64,10 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
       return finishFinal(core, request, id, assembled)
     })
   }
-  if (unfinished) return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
+  if (unfinished) {
+    const expiresAtMs = expiresWith(core, untouched(final), partials)
+    return { status: 201, headers: { ...location, ...expiryHeader(expiresAtMs) }, body: undefined }
+  }
   core.completions.wake('copy')
   return { status: 201, headers: location, body: undefined }
 }
@@ -110,7 +114,7 @@ async function readPartials(core: Core, request: TusRequest, urls: readonly stri
       throw new TusError('ERR_NO_PARTIAL')
     }
     if (!known.has(upload.id)) {
-      await hooks.onIncomingRequest?.({ request: hookRequest(request), upload: hookUpload(upload) })
+      await hooks.onIncomingRequest?.({ request: hookRequest(request), upload: hookUpload(core, upload) })
       known.set(upload.id, upload)
     }
     partials.push(upload)

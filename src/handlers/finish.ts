@@ -6,6 +6,7 @@ import { TusError, toTusError } from '../errors.js'
 import { hookRequest } from '../hooks.js'
 import type { TusRequest, TusResponse } from '../request.js'
 import { type CompletionResult, isPartial, type Upload } from '../upload.js'
+import { expiresAt } from './expiry.js'
 
 /**
  * Does what follows after the commit that completed an upload.
@@ -17,6 +18,12 @@ export async function finish(core: Core, request: TusRequest, upload: Upload): P
   else if (core.completions.areAwaited) return core.completions.finish(upload, hookRequest(request))
   else if (core.options.hooks.onUploadComplete !== undefined) core.completions.wake('hook')
   return undefined
+}
+
+/** When an upload expires that {@link finish} has finished; `undefined` as well while its hook runs in the background. */
+export function expiryOfFinished(core: Core, upload: Upload): number | undefined {
+  const isSettled = core.completions.requestFor(upload) === undefined || core.completions.areAwaited
+  return isSettled ? expiresAt(core, { ...upload, activeAtMs: core.options.now() }) : undefined
 }
 
 /**

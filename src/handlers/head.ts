@@ -4,7 +4,7 @@ import { assemble } from '../assembly.js'
 import type { Core } from '../core.js'
 import type { TusRequest, TusResponse } from '../request.js'
 import { isFrom, type Upload } from '../upload.js'
-import { expiryHeader } from './expiry.js'
+import { expiresWith, expiryHeader } from './expiry.js'
 import { isExpired, missing } from './missing.js'
 
 /**
@@ -25,14 +25,15 @@ export async function readOffset(
   if (upload === undefined || !isFrom(upload, read.createdAtMs)) throw await missing(core, id)
   const headers: Record<string, string> = { ...upload.completion?.result?.headers }
   const pending = upload.concat?.partials !== undefined && !upload.complete
-  const length = pending ? await lengthOfPartials(core, upload) : upload.length
+  const partials = pending ? await partialsOf(core, upload) : []
+  const length = pending ? lengthOf(partials) : upload.length
   // A final upload has no offset before it is assembled.
   if (!pending) headers['Upload-Offset'] = String(upload.offset)
   if (length !== undefined) headers['Upload-Length'] = String(length)
   else if (!pending) headers['Upload-Defer-Length'] = '1'
   if (upload.concat !== undefined) headers['Upload-Concat'] = upload.concat.header
   if (upload.metadata !== undefined) headers['Upload-Metadata'] = upload.metadata
-  Object.assign(headers, expiryHeader(upload.expiresAtMs))
+  Object.assign(headers, expiryHeader(expiresWith(core, upload, partials)))
   return { status: 200, headers, body: undefined }
 }
 
@@ -51,11 +52,17 @@ async function settled(
   return now !== undefined && isFrom(now, upload.createdAtMs) ? now : undefined
 }
 
+/** The partial uploads of a final one, in order. */
+async function partialsOf({ options }: Core, { concat }: Upload): Promise<readonly (Upload | undefined)[]> {
+  const partials: (Upload | undefined)[] = []
+  for (const id of concat?.partials ?? []) partials.push(await options.storage.get(id))
+  return partials
+}
+
 /** The length of a final upload, if that of all its partial uploads is known. */
-async function lengthOfPartials({ options }: Core, { concat }: Upload): Promise<number | undefined> {
+function lengthOf(partials: readonly (Upload | undefined)[]): number | undefined {
   let sum = 0
-  for (const id of concat?.partials ?? []) {
-    const partial = await options.storage.get(id)
+  for (const partial of partials) {
     if (partial?.length === undefined) return undefined
     sum += partial.length
   }

@@ -4,12 +4,33 @@ import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import type { Storage } from '../storage/storage.js'
 import { isPartial, type Tombstone, type Upload } from '../upload.js'
+import { expiresAt, expiresWith } from './expiry.js'
 
-/** Whether an upload's time is over, swept away or not. */
-export function isExpired({ options }: Core, upload: Upload): boolean | Promise<boolean> {
-  const { expiresAtMs } = upload
-  if (options.expiration === undefined || expiresAtMs === undefined || expiresAtMs > options.now()) return false
-  return isPartial(upload) ? isUnneeded(options.storage, upload.id) : true
+/**
+ * Whether an upload's time is over, swept away or not.
+ * @param isOurs - whether the claim that the record tells of is the caller's; under another one it does not expire
+ */
+export function isExpired(core: Core, upload: Upload, isOurs = false): boolean | Promise<boolean> {
+  const { storage, now } = core.options
+  const expiresAtMs = expiresAt(core, upload)
+  if (expiresAtMs === undefined || expiresAtMs > now() || (!isOurs && isHeld(core, upload))) return false
+  if (isPartial(upload)) return isUnneeded(storage, upload.id)
+  const partials = upload.concat?.partials
+  return partials === undefined || upload.complete ? true : isLastOf(core, upload, partials)
+}
+
+function isHeld({ options }: Core, { holder }: Upload): boolean {
+  return holder !== undefined && holder.leaseUntilMs > options.now()
+}
+
+/** Whether the time of all partial uploads is over as well that a final one waits for. */
+async function isLastOf(core: Core, final: Upload, ids: readonly string[]): Promise<boolean> {
+  for (const id of new Set(ids)) {
+    const partial = await core.options.storage.get(id)
+    if (partial === undefined) continue
+    if (isHeld(core, partial) || (expiresWith(core, final, [partial]) ?? 0) > core.options.now()) return false
+  }
+  return true
 }
 
 /** Whether no final upload waits for a partial one. */

@@ -8,8 +8,8 @@ import { parseInteger } from '../headers/integer.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import { type CompletionResult, isFrom, type Upload } from '../upload.js'
 import { checkBodyForm } from './body-form.js'
-import { expiryHeader } from './expiry.js'
-import { finish, resultParts } from './finish.js'
+import { expiresAt, expiryHeader } from './expiry.js'
+import { expiryOfFinished, finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { isExpired, missing } from './missing.js'
 import { type Stored, storeBody, storedHeaders, withStored } from './store-body.js'
@@ -44,7 +44,8 @@ export async function appendChunk(
     if (error.code !== 'ERR_DISK_FULL' || 'Upload-Offset' in error.headers) throw thrown
     // Records need space, too, so it may have failed where nobody knew the offset. Reading needs none.
     const upload = await core.options.storage.get(id)
-    throw upload === undefined || !isFrom(upload, createdAtMs) ? thrown : withStored(error, upload)
+    if (upload === undefined || !isFrom(upload, createdAtMs)) throw thrown
+    throw withStored(error, standingOf(core, upload))
   }
 }
 
@@ -62,23 +63,26 @@ async function append(
   const { upload } = claim
   let checksum: ChecksumCheck | undefined
   try {
-    await checkUpload(core, id, upload)
+    await checkUpload(core, id, upload, true)
     if (upload.offset !== offset) mismatch()
     checkPatch(core, request, patch, upload)
     checksum = checksumOf(request, core.options.checksumAlgorithms)
     if (upload.complete && !hasBody(request) && checksum === undefined) {
       await claim.release()
-      return await doneBefore(core, request, upload, upload)
+      return await doneBefore(core, request, upload)
     }
   } catch (error) {
     await claim.release()
-    throw withExpiry(error, upload)
+    throw withExpiry(core, error, upload)
   }
   const length = upload.length ?? declared
   const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
   const stored = await storeBody(core, request, claim, chunk)
-  if (upload.complete) return doneBefore(core, request, stored, upload)
-  return done(stored, stored.completed && (await finish(core, request, stored.completed)))
+  if (upload.complete) return doneBefore(core, request, upload)
+  const { completed } = stored
+  if (completed === undefined) return done(stored, undefined)
+  const result = await finish(core, request, completed)
+  return done({ offset: stored.offset, expiresAtMs: expiryOfFinished(core, completed) }, result)
 }
 
 /** Takes the claim of an upload that somebody writes to, unless it is plain without it that this request is refused. */
@@ -94,14 +98,14 @@ async function claimBusy(core: Core, request: TusRequest, id: string, patch: Pat
     if (offset < position || (offset > position && before.holder === undefined)) mismatch()
     checkPatch(core, request, patch, before)
   } catch (error) {
-    throw withExpiry(error, before)
+    throw withExpiry(core, error, before)
   }
   return claims.take(id, { offset, createdAtMs, signal: () => request.options.signal })
 }
 
 /** What can refuse any PATCH. */
-async function checkUpload(core: Core, id: string, upload: Upload): Promise<void> {
-  if (await isExpired(core, upload)) throw await missing(core, id, upload)
+async function checkUpload(core: Core, id: string, upload: Upload, isOurs = false): Promise<void> {
+  if (await isExpired(core, upload, isOurs)) throw await missing(core, id, upload)
   if (upload.concat?.partials !== undefined) throw new TusError('ERR_FINAL')
 }
 
@@ -130,22 +134,26 @@ function mismatch(): never {
 }
 
 /** A refusal tells when the upload expires, too, like every answer to a PATCH. */
-function withExpiry(thrown: unknown, { expiresAtMs }: Upload): unknown {
+function withExpiry(core: Core, thrown: unknown, upload: Upload): unknown {
   if (!isTusError(thrown) || thrown.code === 'ERR_GONE') return thrown
   const { code, message, status, cause, headers } = toTusError(thrown)
-  return new TusError(code, { message, status, cause, headers: { ...headers, ...expiryHeader(expiresAtMs) } })
+  return new TusError(code, {
+    message,
+    status,
+    cause,
+    headers: { ...headers, ...expiryHeader(expiresAt(core, upload)) },
+  })
 }
 
 /** The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it. */
-async function doneBefore(
-  core: Core,
-  request: TusRequest,
-  stored: Pick<Stored, 'offset' | 'expiresAtMs'>,
-  upload: Upload,
-): Promise<TusResponse> {
+async function doneBefore(core: Core, request: TusRequest, upload: Upload): Promise<TusResponse> {
   const settled = await core.completions.settled(upload, () => request.options.signal)
   if (settled === undefined || !isFrom(settled, upload.createdAtMs)) throw await missing(core, upload.id)
-  return done(stored, settled.completion?.result)
+  return done(standingOf(core, settled), settled.completion?.result)
+}
+
+function standingOf(core: Core, upload: Upload): Pick<Stored, 'offset' | 'expiresAtMs'> {
+  return { offset: upload.offset, expiresAtMs: expiresAt(core, upload) }
 }
 
 function done(stored: Pick<Stored, 'offset' | 'expiresAtMs'>, result: CompletionResult | undefined): TusResponse {

@@ -6,15 +6,14 @@ import { TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
 import { hookRequest } from '../hooks.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
-import type { Upload } from '../upload.js'
 import { checkBodyForm } from './body-form.js'
-import { expiryHeader } from './expiry.js'
+import { expiresAt, expiryHeader } from './expiry.js'
 import { createFinal, readConcat } from './final.js'
-import { created, finish } from './finish.js'
+import { created, expiryOfFinished, finish } from './finish.js'
 import { checkBodyLength, checkSpace, maxSizeFor } from './limits.js'
 import { locationOf } from './location.js'
 import { removeUpload } from './remove-upload.js'
-import { readMetadata, reserve } from './reserve.js'
+import { readMetadata, reserve, untouched } from './reserve.js'
 import { type Chunk, type Stored, storeBody, storedHeaders } from './store-body.js'
 
 const EMPTY = new Uint8Array(0)
@@ -39,18 +38,27 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
 
   await checkSpace(core, length)
   const concat = role && { header: request.headers['upload-concat'] ?? role.kind, partials: undefined }
-  const { id, expiresAtMs } = await reserve(core, request, { length, metadata, concat })
+  const reserved = await reserve(core, request, { length, metadata, concat })
+  const { id } = reserved
   const headers: Record<string, string> = {
     Location: locationOf(core, request, id),
     ...(concat && { 'Upload-Concat': concat.header }),
-    ...expiryHeader(expiresAtMs),
   }
   if (withBody || length === 0) {
     const chunk = { body: request.body ?? EMPTY, length, maxSize, checksum }
     const stored = await storeFirstChunk(core, request, id, chunk)
-    delete headers['Upload-Expires']
+    const { completed } = stored
+    if (completed !== undefined) {
+      headers['Upload-Offset'] = String(stored.offset)
+      return created(headers, async () => {
+        const result = await finish(core, request, completed)
+        Object.assign(headers, expiryHeader(expiryOfFinished(core, completed)))
+        return result
+      })
+    }
     Object.assign(headers, storedHeaders(stored))
-    if (stored.completed !== undefined) return created(headers, () => finish(core, request, stored.completed as Upload))
+  } else {
+    Object.assign(headers, expiryHeader(expiresAt(core, untouched(reserved))))
   }
   return { status: 201, headers, body: undefined }
 }

@@ -68,7 +68,7 @@ export async function removeHeld(
   // With the record the claim is gone, too.
   claim.released()
   try {
-    await hooks.onUploadTerminate?.({ request, upload: hookUpload(upload) })
+    await hooks.onUploadTerminate?.({ request, upload: hookUpload(core, upload) })
   } catch (error) {
     // There is nothing left to refuse.
     core.report(error)

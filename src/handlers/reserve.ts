@@ -7,8 +7,7 @@ import { type CreateDecision, checkDecision, checkName, copyAttributes, hookRequ
 import { randomId } from '../random-id.js'
 import type { TusRequest } from '../request.js'
 import { isUploadId } from '../route.js'
-import type { NewUpload } from '../upload.js'
-import { expiryOf } from './expiry.js'
+import type { NewUpload, Upload } from '../upload.js'
 
 /**
  * Creates the record of an upload.
@@ -28,12 +27,11 @@ export async function reserve(
     ...wanted,
     attributes: undefined,
     createdAtMs,
-    expiresAtMs: expiryOf(core, false) ?? undefined,
   }
   if (hooks.onUploadCreate !== undefined) {
     const event = {
       request: hookRequest(request),
-      upload: hookUpload({ ...upload, ...UNTOUCHED }),
+      upload: hookUpload(core, untouched(upload)),
     }
     upload = decided(upload, (await hooks.onUploadCreate(event)) ?? {})
   }
@@ -44,7 +42,10 @@ export async function reserve(
   return upload
 }
 
-const UNTOUCHED = { offset: 0, complete: false, holder: undefined } as const
+/** The record of an upload that was created just now. */
+export function untouched(upload: NewUpload): Upload {
+  return { ...upload, offset: 0, complete: false, holder: undefined, activeAtMs: upload.createdAtMs }
+}
 
 function decided(upload: NewUpload, decision: CreateDecision): NewUpload {
   const { id = upload.id, name = id, metadata, attributes } = checkDecision(decision)

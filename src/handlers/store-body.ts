@@ -10,7 +10,7 @@ import { type HookRequest, hookRequest, hookUpload } from '../hooks.js'
 import type { RequestBody, TusRequest } from '../request.js'
 import type { Commit, CommitResult, Stage } from '../storage/storage.js'
 import { isPartial, type Upload } from '../upload.js'
-import { expiryHeader, expiryOf } from './expiry.js'
+import { expiresAt, expiryHeader } from './expiry.js'
 import { type Received, type Reception, receiveBody } from './receive-body.js'
 import { removeHeld, removeUpload } from './remove-upload.js'
 
@@ -33,7 +33,7 @@ export interface Chunk {
 export interface Stored {
   /** The new offset in bytes. */
   readonly offset: number
-  /** When the upload expires now, in milliseconds since the epoch. */
+  /** When the upload expires now, in milliseconds since the epoch; of one that is completed, see `expiryOfFinished`. */
   readonly expiresAtMs: number | undefined
   /** The upload, if the chunk has completed it. */
   readonly completed: Upload | undefined
@@ -103,14 +103,19 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
   const durable = durability === 'committed'
   const syncSoon = durability === 'completed'
   let committed = upload.offset
-  let { expiresAtMs } = upload
+  let { activeAtMs } = upload
   const commit = async (to: number, rest: Partial<Commit>): Promise<void> => {
-    const expiry = expiryOf(core, (rest.complete ?? false) && !isPartial(upload))
-    requireOk(await stage.commit({ to, length: declared, expiresAtMs: expiry, durable, syncSoon, ...rest }))
+    const now = core.options.now()
+    requireOk(await stage.commit({ to, length: declared, activeAtMs: now, durable, syncSoon, ...rest }))
     if (rest.release) claim.released()
     committed = to
-    expiresAtMs = expiry ?? undefined
+    activeAtMs = now
     await verdict.ask(to, rest.complete ?? false, length)
+  }
+  /** What stands, once the claim was given back: bytes that came and were not kept put expiry off, too. */
+  const standing = (): Pick<Stored, 'offset' | 'expiresAtMs'> => {
+    const lastMs = claim.position > upload.offset ? core.options.now() : activeAtMs
+    return { offset: committed, expiresAtMs: expiresAt(core, { ...upload, activeAtMs: lastMs }) }
   }
   const received = await receiveBody(core.intake, {
     body,
@@ -126,7 +131,7 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
   const refusal = refusalOf(core, received, chunk, claim)
   if (refusal !== undefined) {
     await stage.discard()
-    throw withStored(refusal, { offset: committed, expiresAtMs })
+    throw withStored(refusal, standing())
   }
   const complete = received.ending === 'complete' && received.staged === length
   const to = complete || received.staged !== length ? received.staged : withoutLastByte(received.staged, committed)
@@ -143,9 +148,9 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     // After a failure of the storage, another one says nothing new.
     if (received.ending !== 'failed' || isTusError(error)) throw error
   }
-  if (received.ending !== 'complete') throw withStored(failureOf(received), { offset: committed, expiresAtMs })
-  const completed = complete && !upload.complete ? { ...upload, offset: to, length, expiresAtMs, complete } : undefined
-  return { offset: committed, expiresAtMs, completed }
+  if (received.ending !== 'complete') throw withStored(failureOf(received), standing())
+  const completed = complete && !upload.complete ? { ...upload, offset: to, length, activeAtMs, complete } : undefined
+  return { ...standing(), completed }
 }
 
 /** Asks the application after each commit whether the upload may go on. */
@@ -169,7 +174,7 @@ class Verdict {
   async ask(offset: number, complete: boolean, length: number | undefined): Promise<void> {
     const { hooks } = this.#core.options
     if (hooks.onChunkReceived === undefined) return
-    const upload = hookUpload({ ...this.#claim.upload, offset, complete, length })
+    const upload = hookUpload(this.#core, { ...this.#claim.upload, offset, complete, length })
     try {
       await hooks.onChunkReceived({ request: hookRequest(this.#request), upload })
     } catch (error) {

@@ -147,13 +147,12 @@ export class CombinedStage implements Stage {
         from: this.#committed,
         to: commit.to,
         length: commit.length,
-        expiresAtMs: commit.expiresAtMs,
+        activeAtMs: commit.activeAtMs,
         complete: commit.complete ?? false,
         release: commit.release ?? false,
         pieces,
         completion: commit.completion,
         synced: commit.durable,
-        partial: this.#isPartial,
         journaled,
       })
     } catch (error) {

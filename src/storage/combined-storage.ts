@@ -15,6 +15,7 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  ExpiredRequest,
   RemoveOptions,
   RemoveResult,
   Stage,
@@ -81,9 +82,9 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.release} */
-  release(id: string, fence: number): Awaitable<void> {
+  release(id: string, fence: number, activeAtMs?: number): Awaitable<void> {
     this.#claimed.delete(id)
-    return this.#records.release(id, fence)
+    return this.#records.release(id, fence, activeAtMs)
   }
 
   /** {@inheritDoc Storage.openStage} */
@@ -152,8 +153,8 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.expired} */
-  expired(beforeMs: number, limit: number): Awaitable<readonly string[]> {
-    return this.#records.expired(beforeMs, limit)
+  expired(request: ExpiredRequest): Awaitable<readonly string[]> {
+    return this.#records.expired(request)
   }
 
   /** {@inheritDoc Storage.lease} */

@@ -12,6 +12,7 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  ExpiredRequest,
   RemoveOptions,
   RemoveResult,
 } from './storage.js'
@@ -45,7 +46,7 @@ export interface RecordCommit {
   readonly from: number
   readonly to: number
   readonly length: number | undefined
-  readonly expiresAtMs: number | null | undefined
+  readonly activeAtMs: number | undefined
   readonly complete: boolean
   readonly release: boolean
   /** The new list of pieces, where it changes. */
@@ -53,8 +54,6 @@ export interface RecordCommit {
   readonly completion: CompletionRequest | undefined
   /** Whether the bytes are on the disk for sure. */
   readonly synced: boolean
-  /** Whether it is a partial upload: then the final uploads that wait for it live on with it. */
-  readonly partial: boolean
   /** All bytes of the upload, for the journal. */
   readonly journaled?: Uint8Array | undefined
 }
@@ -126,7 +125,7 @@ export interface Records {
    */
   claim(id: string, request: ClaimRequest): Awaitable<ClaimResult>
   renew(id: string, fence: number, ttlMs: number): Awaitable<boolean>
-  release(id: string, fence: number): Awaitable<void>
+  release(id: string, fence: number, activeAtMs?: number): Awaitable<void>
   /** One transaction: compare-and-swap on fence and offset. A complete upload never changes again: `moved`. */
   commit(id: string, fence: number, commit: RecordCommit): Awaitable<CommitResult>
   /**
@@ -142,8 +141,8 @@ export interface Records {
   tombstone(id: string): Awaitable<Tombstone | undefined>
   /** Drops tombstones whose time is over. `false` if there were none. */
   dropTombstones(limit: number): Awaitable<boolean>
-  /** The ids of uploads whose time of expiry has come, the earliest first. */
-  expired(beforeMs: number, limit: number): Awaitable<readonly string[]>
+  /** The ids of uploads whose time is over. */
+  expired(request: ExpiredRequest): Awaitable<readonly string[]>
   /** Takes or prolongs a right that one at a time has. */
   lease(name: string, request: { readonly owner: string; readonly ttlMs: number }): Awaitable<boolean>
   /** Says that so many bytes of an upload are on the disk. Does nothing if it is another upload by now. */

@@ -29,8 +29,8 @@ export interface Commit {
   readonly to: number
   /** The length of the whole upload in bytes, when it became known with this chunk. */
   readonly length?: number | undefined
-  /** The new time of expiry, in milliseconds since the epoch; `null`: none any more; `undefined`: as before. */
-  readonly expiresAtMs?: number | null | undefined
+  /** The new {@link Upload.activeAtMs}; `undefined`: as before. */
+  readonly activeAtMs?: number | undefined
   /** Whether the upload is complete with it. */
   readonly complete?: boolean | undefined
   /** Whether bytes and record must have reached the disk before the commit settles. */
@@ -58,8 +58,18 @@ export interface CompletionRequest {
 
 /** How a try ended: for good, or it is followed by another one that begins with `step`. */
 export type CompletionOutcome =
-  | { readonly result: CompletionResult | undefined }
+  | { readonly result: CompletionResult | undefined; readonly activeAtMs?: number | undefined }
   | { readonly retryAfterMs: number; readonly step: CompletionStep }
+
+/** Which expired uploads are wanted. Times are compared with {@link Upload.activeAtMs}, in milliseconds since the epoch. */
+export interface ExpiredRequest {
+  /** Unfinished uploads and partial ones, active at this time for the last time or before it. `undefined`: none. */
+  readonly unfinishedSinceMs: number | undefined
+  /** Finished uploads, likewise. */
+  readonly finishedSinceMs: number | undefined
+  /** How many at most. */
+  readonly limit: number
+}
 
 /** Which due completions are wanted. */
 export interface DueRequest {
@@ -75,8 +85,8 @@ export type { CompletionStep } from '../upload.js'
 
 /** What becomes of a final upload by its assembly. */
 export interface Assembly {
-  /** The new time of expiry, in milliseconds since the epoch; `null`: none. */
-  readonly expiresAtMs: number | null
+  /** The new {@link Upload.activeAtMs}. */
+  readonly activeAtMs: number
   /** Whether the record must have reached the disk before it settles. */
   readonly durable: boolean
   /** Who does what is left to be done; if not given, whoever comes first. */
@@ -179,8 +189,11 @@ export interface Storage {
   claim?(id: string, request: ClaimRequest): Awaitable<ClaimResult>
   /** Prolongs a claim. `false` if it is lost. */
   renew?(id: string, fence: number, ttlMs: number): Awaitable<boolean>
-  /** Gives a claim back. Does nothing if it is lost. */
-  release?(id: string, fence: number): Awaitable<void>
+  /**
+   * Gives a claim back. Does nothing if it is lost.
+   * @param activeAtMs - the new {@link Upload.activeAtMs}; if not given, as before
+   */
+  release?(id: string, fence: number, activeAtMs?: number): Awaitable<void>
   /** Where a long body may be committed in the middle. Anywhere, if absent. */
   readonly segments?: Segments | undefined
   /** A folder that all processes that share this storage on one host see: they tell each other there to let go. */
@@ -193,8 +206,12 @@ export interface Storage {
   read?(id: string, start: number, end: number): AsyncIterable<Uint8Array>
   /** What is left of an upload that was removed. */
   tombstone?(id: string): Awaitable<Tombstone | undefined>
-  /** Uploads whose time of expiry has come, the earliest first; without those that a final upload waits for. */
-  expired?(beforeMs: number, limit: number): Awaitable<readonly string[]>
+  /**
+   * Uploads whose time is over, of each kind the earliest first. None that is claimed: what moves does not expire. No partial
+   * upload that a final one waits for, no final upload that waits for a partial one which is claimed or was active since, and
+   * no finished upload that is not settled.
+   */
+  expired?(request: ExpiredRequest): Awaitable<readonly string[]>
   /**
    * Takes or prolongs a right that one server instance at a time has, by a name. `false` if another one has it. All ask
    * for the same time, so one that has more left than that is by a clock that was set back since, and over.

@@ -5,7 +5,7 @@ import type { AssemblyResult, CreateResult, RemoveOptions, RemoveResult } from '
 import type { NewUpload } from '../upload.js'
 import { bytes, newUpload, type Subject, type Suite } from './subject.js'
 
-const ASSEMBLY = { expiresAtMs: null, durable: true } as const
+const ASSEMBLY = { activeAtMs: 0, durable: true } as const
 
 /** A partial upload, finished if it has bytes. */
 async function partial(subject: Subject, content?: Buffer, more: Partial<NewUpload> = {}): Promise<string> {
@@ -19,7 +19,7 @@ async function finish(
   subject: Subject,
   id: string,
   content: Buffer,
-  more: { expiresAtMs?: number } = {},
+  more: { activeAtMs?: number } = {},
 ): Promise<void> {
   await subject.append(id, content, { complete: true, length: content.length, ...more })
 }
@@ -290,14 +290,35 @@ export function testConcatenation({ test, has }: Suite): void {
 
   if (has('expired')) {
     test('a partial upload that is waited for is not among the expired, and keeps the final one alive', async (subject) => {
-      const waitedFor = await partial(subject, undefined, { expiresAtMs: 1000 })
-      const alone = await partial(subject, undefined, { expiresAtMs: 1500 })
-      const id = await final(subject, [waitedFor], { expiresAtMs: 2000 })
-      const expired = async (): Promise<string | undefined> => (await subject.storage.expired?.(9000, 10))?.join()
+      const waitedFor = await partial(subject, undefined, { createdAtMs: 1000 })
+      const alone = await partial(subject, undefined, { createdAtMs: 1500 })
+      const id = await final(subject, [waitedFor], { createdAtMs: 2000 })
+      const expired = async (sinceMs = 9000): Promise<string | undefined> => {
+        const request = { unfinishedSinceMs: sinceMs, finishedSinceMs: sinceMs, limit: 10 }
+        return (await subject.storage.expired?.(request))?.join()
+      }
       assert.equal(await expired(), `${alone},${id}`)
-      await subject.append(waitedFor, bytes(subject.unit), { expiresAtMs: 9500 })
+      const { fence } = await subject.claim(waitedFor)
+      if (has('claim')) assert.equal(await expired(), alone)
+      await subject.release(waitedFor, fence)
+      await subject.append(waitedFor, bytes(subject.unit), { activeAtMs: 9500 })
       assert.equal(await expired(), alone)
-      assert.equal((await subject.get(id)).expiresAtMs, 9500)
+      assert.equal(await expired(9500), `${alone},${id}`)
+    })
+
+    test('complete partial uploads expire like unfinished ones, and finals like finished ones', async (subject) => {
+      const { storage } = subject
+      const part = await partial(subject, one)
+      const id = await final(subject, [part])
+      assert.equal(await assemble(subject, id), 'ok')
+      const expired = async (kind: 'unfinishedSinceMs' | 'finishedSinceMs'): Promise<string | undefined> => {
+        const none = { unfinishedSinceMs: undefined, finishedSinceMs: undefined }
+        return (await storage.expired?.({ ...none, [kind]: Number.MAX_SAFE_INTEGER, limit: 10 }))?.join()
+      }
+      assert.deepEqual([await expired('unfinishedSinceMs'), await expired('finishedSinceMs')], [part, ''])
+      const taken = await storage.takeCompletion?.(id, { owner: 'A', ttlMs: subject.leaseMs })
+      await storage.settleCompletion?.(id, taken?.attempt ?? 0, { result: undefined })
+      assert.equal(await expired('finishedSinceMs'), id)
     })
   }
 }

@@ -1,11 +1,18 @@
 // The contract of expiry: what has expired is found, what was removed is remembered, one at a time does the work.
 
 import assert from 'node:assert/strict'
-import { bytes, type Suite } from './subject.js'
+import type { ExpiredRequest } from '../storage/storage.js'
+import { bytes, type Subject, type Suite } from './subject.js'
 
 /** Compares data that may come from another realm, as under Jest, where arrays are not of one class. */
 function assertSame(actual: unknown, expected: unknown): void {
   assert.equal(JSON.stringify(actual), JSON.stringify(expected))
+}
+
+const NONE = { unfinishedSinceMs: undefined, finishedSinceMs: undefined, limit: 10 }
+
+async function expired({ storage }: Subject, request: Partial<ExpiredRequest>): Promise<readonly string[] | undefined> {
+  return storage.expired?.({ ...NONE, ...request })
 }
 
 /** Declares the tests of expiry, tombstones, leases and what the application keeps. */
@@ -35,41 +42,87 @@ export function testExpiry({ test, has }: Suite): void {
     assert.equal(JSON.stringify((await subject.get(id)).attributes), before)
   })
 
-  test('a commit renews the time of expiry, ends it, or leaves it', async (subject) => {
-    const { id } = await subject.create({ expiresAtMs: 1000 })
-    const stage = await subject.open(id)
-    for (const [given, expected] of [
-      [2000, 2000],
-      [undefined, 2000],
-      [null, undefined],
-    ] as const) {
-      await stage.write(bytes(subject.unit))
-      assert.equal(await stage.commit({ expiresAtMs: given }), 'ok')
-      assert.equal((await subject.get(id)).expiresAtMs, expected)
-    }
-    await stage.close()
-  })
-
   if (has('expired')) {
-    test('uploads whose time has come are found, the earliest first, and no others', async (subject) => {
-      const late = await subject.create({ expiresAtMs: 3000 })
-      const early = await subject.create({ expiresAtMs: 1000 })
-      const middle = await subject.create({ expiresAtMs: 2000 })
-      await subject.create()
-      const expired = async (beforeMs: number, limit = 10) => subject.storage.expired?.(beforeMs, limit)
-      assertSame(await expired(999), [])
-      assertSame(await expired(2000), [early.id, middle.id])
-      assertSame(await expired(9999, 2), [early.id, middle.id])
-      assertSame(await expired(9999), [early.id, middle.id, late.id])
+    test('uploads whose time is over are found, the earliest first, and no others', async (subject) => {
+      const [late, early, middle] = [
+        await subject.create({ createdAtMs: 3000 }),
+        await subject.create({ createdAtMs: 1000 }),
+        await subject.create({ createdAtMs: 2000 }),
+      ]
+      assertSame(await expired(subject, { unfinishedSinceMs: 999 }), [])
+      assertSame(await expired(subject, { unfinishedSinceMs: 2000 }), [early.id, middle.id])
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999, limit: 2 }), [early.id, middle.id])
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999 }), [early.id, middle.id, late.id])
+      assertSame(await expired(subject, { finishedSinceMs: 9999 }), [])
+      assertSame(await expired(subject, {}), [])
+    })
+
+    test('finished and unfinished ones have times of their own', async (subject) => {
+      const finished: string[] = []
+      for (const activeAtMs of [4000, 3000]) {
+        const { id } = await subject.create({ length: subject.unit, createdAtMs: 1000 })
+        await subject.append(id, bytes(subject.unit), { complete: true, activeAtMs })
+        finished.unshift(id)
+      }
+      const { id } = await subject.create({ createdAtMs: 5000 })
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999 }), [id])
+      assertSame(await expired(subject, { finishedSinceMs: 2999 }), [])
+      assertSame(await expired(subject, { finishedSinceMs: 3000 }), finished.slice(0, 1))
+      assertSame(await expired(subject, { finishedSinceMs: 9999 }), finished)
+      assertSame(await expired(subject, { finishedSinceMs: 9999, unfinishedSinceMs: 9999 }), [id, ...finished])
+      assertSame(await expired(subject, { finishedSinceMs: 9999, unfinishedSinceMs: 9999, limit: 1 }), [id])
     })
   }
 
   if (has('expired', 'claim')) {
     test('an upload that was removed is not found any more', async (subject) => {
-      const { id } = await subject.create({ expiresAtMs: 1000 })
+      const { id } = await subject.create({ createdAtMs: 1000 })
       const { fence } = await subject.claim(id)
       assert.equal(await subject.storage.remove(id, fence), 'removed')
-      assertSame(await subject.storage.expired?.(9999, 10), [])
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999 }), [])
+    })
+
+    test('one that is claimed is not found, and hides no other', async (subject) => {
+      const held = await subject.create({ createdAtMs: 1000 })
+      const free = await subject.create({ createdAtMs: 2000 })
+      await subject.claim(held.id)
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999, limit: 1 }), [free.id])
+      await subject.expire()
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999 }), [held.id, free.id])
+    })
+  }
+
+  if (has('release', 'claim')) {
+    test('a claim that is given back says when something last came, if something did', async (subject) => {
+      const { id } = await subject.create({ createdAtMs: 1000 })
+      const first = await subject.claim(id)
+      await subject.storage.release?.(id, first.fence)
+      assert.equal((await subject.get(id)).activeAtMs, 1000)
+      const second = await subject.claim(id)
+      await subject.storage.release?.(id, first.fence, 2000)
+      assert.equal((await subject.get(id)).activeAtMs, 1000)
+      await subject.storage.release?.(id, second.fence, 3000)
+      const { activeAtMs, holder } = await subject.get(id)
+      assertSame([activeAtMs, holder], [3000, undefined])
+    })
+  }
+
+  if (has('expired', 'claim', 'takeCompletion', 'settleCompletion')) {
+    test('a finished upload is not found before it is settled, and its time begins then', async (subject) => {
+      const { storage, leaseMs: ttlMs } = subject
+      const { id } = await subject.create({ length: subject.unit, createdAtMs: 1000 })
+      const completion = { owner: undefined, ttlMs: 0 }
+      await subject.append(id, bytes(subject.unit), { complete: true, activeAtMs: 2000, completion })
+      assertSame(await expired(subject, { unfinishedSinceMs: 9999, finishedSinceMs: 9999 }), [])
+      const failed = await storage.takeCompletion?.(id, { owner: 'A', ttlMs })
+      assertSame(await expired(subject, { finishedSinceMs: 9999 }), [])
+      await storage.settleCompletion?.(id, failed?.attempt ?? 0, { retryAfterMs: 0, step: 'hook' })
+      assertSame(await expired(subject, { finishedSinceMs: 9999 }), [])
+      const taken = await storage.takeCompletion?.(id, { owner: 'A', ttlMs })
+      await storage.settleCompletion?.(id, taken?.attempt ?? 0, { result: undefined, activeAtMs: 8000 })
+      assert.equal((await subject.get(id)).activeAtMs, 8000)
+      assertSame(await expired(subject, { finishedSinceMs: 7999 }), [])
+      assertSame(await expired(subject, { finishedSinceMs: 9999 }), [id])
     })
   }
 

@@ -19,21 +19,21 @@ export function testRecords({ test, has }: Suite): void {
       length: 12_345,
       metadata: 'filename YQ==',
       createdAtMs: 1_700_000_000_123,
-      expiresAtMs: 1_800_000_000_456,
     })
     assert.equal(await storage.create(created), 'created')
     assert.deepEqual(recordOf(await storage.get(created.id)), {
       ...created,
+      activeAtMs: created.createdAtMs,
       offset: 0,
       complete: false,
       holder: undefined,
     })
   })
 
-  test('length, metadata and expiry may be unknown', async (subject) => {
+  test('length and metadata may be unknown', async (subject) => {
     const { id } = await subject.create()
-    const { length, metadata, expiresAtMs } = await subject.get(id)
-    assert.deepEqual([length, metadata, expiresAtMs], [undefined, undefined, undefined])
+    const { length, metadata } = await subject.get(id)
+    assert.deepEqual([length, metadata], [undefined, undefined])
   })
 
   test('a length of 0 and one of 2^53-1 are kept', async (subject) => {

@@ -123,12 +123,12 @@ export function testStages({ test, has }: Suite): void {
     await subject.assertBytes(id, bytes(subject.unit))
   })
 
-  test('a commit changes the expiry only if it says so', async (subject) => {
-    const { id } = await subject.create({ expiresAtMs: 1_800_000_000_000 })
+  test('a commit changes the time of the last activity only if it says so', async (subject) => {
+    const { id } = await subject.create({ createdAtMs: 1_800_000_000_000 })
     await subject.append(id, bytes(subject.unit))
-    assert.equal((await subject.get(id)).expiresAtMs, 1_800_000_000_000)
-    await subject.append(id, bytes(subject.unit), { expiresAtMs: 1_900_000_000_000 })
-    assert.equal((await subject.get(id)).expiresAtMs, 1_900_000_000_000)
+    assert.equal((await subject.get(id)).activeAtMs, 1_800_000_000_000)
+    await subject.append(id, bytes(subject.unit), { activeAtMs: 1_900_000_000_000 })
+    assert.equal((await subject.get(id)).activeAtMs, 1_900_000_000_000)
   })
 
   test('a commit leaves the rest of the record as it is', async (subject) => {
@@ -171,13 +171,13 @@ export function testStages({ test, has }: Suite): void {
   })
 
   test('a complete upload never changes again', async (subject) => {
-    const { id } = await subject.create({ length: subject.unit })
+    const { id } = await subject.create({ length: subject.unit, createdAtMs: 5 })
     await subject.append(id, bytes(subject.unit, 1), { complete: true })
     const stage = await subject.open(id)
-    assert.equal(await stage.commit({ expiresAtMs: 1 }), 'moved')
+    assert.equal(await stage.commit({ activeAtMs: 1 }), 'moved')
     await stage.close()
-    const { complete, expiresAtMs } = await subject.get(id)
-    assert.deepEqual([complete, expiresAtMs], [true, undefined])
+    const { complete, activeAtMs } = await subject.get(id)
+    assert.deepEqual([complete, activeAtMs], [true, 5])
     await subject.assertBytes(id, bytes(subject.unit, 1))
   })
 

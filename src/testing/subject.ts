@@ -207,7 +207,6 @@ export function newUpload(nowMs: number, upload: Partial<NewUpload> = {}): NewUp
     metadata: undefined,
     attributes: undefined,
     createdAtMs: nowMs,
-    expiresAtMs: undefined,
     ...upload,
   }
 }
@@ -235,6 +234,6 @@ export function assertSameBytes(actual: Buffer, expected: Buffer): void {
 /** The fields of the contract; a storage may keep more in its records. */
 export function recordOf(upload: Upload | undefined): Upload | undefined {
   if (upload === undefined) return undefined
-  const { id, name, length, offset, metadata, attributes, createdAtMs, expiresAtMs, complete, holder } = upload
-  return { id, name, length, offset, metadata, attributes, createdAtMs, expiresAtMs, complete, holder }
+  const { id, name, length, offset, metadata, attributes, createdAtMs, activeAtMs, complete, holder } = upload
+  return { id, name, length, offset, metadata, attributes, createdAtMs, activeAtMs, complete, holder }
 }

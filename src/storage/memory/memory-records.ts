@@ -14,9 +14,11 @@ import type {
   CompletionStep,
   CreateResult,
   DueRequest,
+  ExpiredRequest,
   RemoveOptions,
   RemoveResult,
 } from '../storage.js'
+import { expiredOf } from './expired.js'
 import { attributesOf, withOwnAttributes } from './own-attributes.js'
 
 interface Entry {
@@ -49,6 +51,7 @@ export class MemoryRecords implements Records {
       ...upload,
       attributes: attributesOf(upload),
       concat: upload.concat,
+      activeAtMs: upload.createdAtMs,
       offset: 0,
       complete: false,
       completion: undefined,
@@ -90,9 +93,10 @@ export class MemoryRecords implements Records {
     return true
   }
 
-  release(id: string, fence: number): void {
+  release(id: string, fence: number, activeAtMs?: number): void {
     const entry = this.#held(id, fence)
-    if (entry !== undefined) entry.upload = { ...entry.upload, holder: undefined }
+    if (entry === undefined) return
+    entry.upload = { ...entry.upload, holder: undefined, activeAtMs: activeAtMs ?? entry.upload.activeAtMs }
   }
 
   commit(id: string, fence: number, commit: RecordCommit): CommitResult {
@@ -105,13 +109,12 @@ export class MemoryRecords implements Records {
       ...upload,
       offset: commit.to,
       length: commit.length ?? upload.length,
-      expiresAtMs: commit.expiresAtMs === undefined ? upload.expiresAtMs : (commit.expiresAtMs ?? undefined),
+      activeAtMs: commit.activeAtMs ?? upload.activeAtMs,
       complete: commit.complete,
       completion: commit.completion && this.#begun('hook', commit.completion),
       holder: commit.release ? undefined : upload.holder,
       pieces: commit.pieces ?? upload.pieces,
     }
-    if (commit.partial && commit.expiresAtMs) this.#liveOn(id, commit.expiresAtMs)
     return 'ok'
   }
 
@@ -150,15 +153,13 @@ export class MemoryRecords implements Records {
     return false
   }
 
-  expired(beforeMs: number, limit: number): readonly string[] {
-    const due: Array<{ id: string; atMs: number }> = []
-    for (const { upload, buried } of this.#entries.values()) {
-      const { id, expiresAtMs } = upload
-      if (buried || expiresAtMs === undefined || expiresAtMs > beforeMs) continue
-      if (this.waitingFinals(id).length === 0) due.push({ id, atMs: expiresAtMs })
+  expired(request: ExpiredRequest): readonly string[] {
+    const living = [...this.#entries.values()].filter(({ buried }) => !buried).map(({ upload }) => upload)
+    const neighbours = {
+      isWaitedFor: (id: string) => this.waitingFinals(id).length > 0,
+      get: (id: string) => this.get(id),
     }
-    due.sort((one, other) => one.atMs - other.atMs)
-    return due.slice(0, limit).map(({ id }) => id)
+    return expiredOf(living, request, neighbours, this.#now())
   }
 
   lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
@@ -188,7 +189,7 @@ export class MemoryRecords implements Records {
     )
   }
 
-  assemble(id: string, { expiresAtMs, completion }: Assembly): AssemblyResult {
+  assemble(id: string, { activeAtMs, completion }: Assembly): AssemblyResult {
     const entry = this.#living(id)
     if (entry === undefined) return 'gone'
     if (entry.upload.complete) return 'already'
@@ -202,7 +203,7 @@ export class MemoryRecords implements Records {
       offset: sum,
       length: sum,
       complete: true,
-      expiresAtMs: expiresAtMs ?? undefined,
+      activeAtMs,
       completion: this.#begun('copy', completion ?? { owner: undefined, ttlMs: 0 }),
       pieces: assembledPieces(partials),
     }
@@ -268,7 +269,8 @@ export class MemoryRecords implements Records {
       'retryAfterMs' in outcome
         ? { worker: undefined, dueAtMs: this.#now() + outcome.retryAfterMs, step: outcome.step }
         : { worker: undefined, dueAtMs: undefined, settled: true, result: outcome.result }
-    return this.#change(id, attempt, change)
+    const activeAtMs = 'result' in outcome ? outcome.activeAtMs : undefined
+    return this.#change(id, attempt, change, activeAtMs)
   }
 
   async sync(): Promise<void> {}
@@ -289,10 +291,14 @@ export class MemoryRecords implements Records {
     return { step, settled: false, attempt, dueAtMs: this.#now() + ttlMs, worker: owner, result: undefined }
   }
 
-  #change(id: string, attempt: number, change: Partial<Completion>): boolean {
+  #change(id: string, attempt: number, change: Partial<Completion>, activeAtMs?: number): boolean {
     const entry = this.#tried(id, attempt)
     if (entry?.upload.completion === undefined) return false
-    entry.upload = { ...entry.upload, completion: { ...entry.upload.completion, ...change } }
+    entry.upload = {
+      ...entry.upload,
+      activeAtMs: activeAtMs ?? entry.upload.activeAtMs,
+      completion: { ...entry.upload.completion, ...change },
+    }
     return true
   }
 
@@ -322,15 +328,6 @@ export class MemoryRecords implements Records {
       if (!buried && !upload.complete && upload.concat?.partials !== undefined && wanted(upload)) ids.push(upload.id)
     }
     return ids
-  }
-
-  #liveOn(partial: string, expiresAtMs: number): void {
-    for (const id of this.waitingFinals(partial)) {
-      const entry = this.#living(id)
-      if (entry === undefined) continue
-      const { expiresAtMs: before } = entry.upload
-      if (before !== undefined && before < expiresAtMs) entry.upload = { ...entry.upload, expiresAtMs }
-    }
   }
 
   #living(id: string): Entry | undefined {

@@ -12,6 +12,7 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  ExpiredRequest,
   RemoveOptions,
   RemoveResult,
 } from '../storage.js'
@@ -47,8 +48,8 @@ export class BatchedRecords implements Records {
     return this.#batch.write(() => this.#records.renew(id, fence, ttlMs))
   }
 
-  release(id: string, fence: number): Promise<void> {
-    return this.#batch.write(() => this.#records.release(id, fence))
+  release(id: string, fence: number, activeAtMs?: number): Promise<void> {
+    return this.#batch.write(() => this.#records.release(id, fence, activeAtMs))
   }
 
   commit(id: string, fence: number, commit: RecordCommit): Promise<CommitResult> {
@@ -75,8 +76,8 @@ export class BatchedRecords implements Records {
     return this.#batch.write(() => this.#records.dropTombstones(limit))
   }
 
-  expired(beforeMs: number, limit: number): Promise<readonly string[]> {
-    return this.#batch.read(() => this.#records.expired(beforeMs, limit))
+  expired(request: ExpiredRequest): Promise<readonly string[]> {
+    return this.#batch.read(() => this.#records.expired(request))
   }
 
   lease(name: string, request: { readonly owner: string; readonly ttlMs: number }): Promise<boolean> {

@@ -16,7 +16,8 @@ const SQL = {
       AND (owner IS NULL OR lease_until <= ? OR owner = ?) RETURNING ${RECORD}`,
   renew: `UPDATE uploads SET due_at = ? WHERE id = ? AND buried = 0 AND due_at IS NOT NULL AND attempt = ?
     AND worker IS NOT NULL`,
-  settle: `UPDATE uploads SET due_at = ?, worker = NULL, result = ?, step = coalesce(?, step) WHERE id = ? AND buried = 0 AND due_at IS NOT NULL
+  settle: `UPDATE uploads SET due_at = ?, worker = NULL, result = ?, step = coalesce(?, step),
+    active_at = coalesce(?, active_at) WHERE id = ? AND buried = 0 AND due_at IS NOT NULL
     AND attempt = ? AND worker IS NOT NULL`,
 } as const
 
@@ -58,6 +59,7 @@ export class CompletionRows {
     const dueAtMs = 'retryAfterMs' in outcome ? this.#now() + outcome.retryAfterMs : null
     const result = 'result' in outcome && outcome.result !== undefined ? JSON.stringify(outcome.result) : null
     const step = 'retryAfterMs' in outcome ? outcome.step : null
-    return this.#statements.write('settle', dueAtMs, result, step, id, attempt)
+    const activeAtMs = 'result' in outcome ? (outcome.activeAtMs ?? null) : null
+    return this.#statements.write('settle', dueAtMs, result, step, activeAtMs, id, attempt)
   }
 }

@@ -16,6 +16,12 @@ const PENDING = 'CROSS JOIN uploads final ON final.id = waiting.final AND final.
 export const IS_NEEDED = `(concat IS NOT NULL AND EXISTS (
   SELECT 1 FROM waiting ${PENDING} WHERE waiting.partial = uploads.id))`
 
+/** Says of a row of `uploads` that it waits for a partial upload that is claimed, or was active after a time. */
+export const WAITS_FOR_ACTIVE = `(concat IS NOT NULL AND EXISTS (
+  SELECT 1 FROM waiting CROSS JOIN uploads partial ON partial.id = waiting.partial AND partial.buried = 0
+  WHERE waiting.final = uploads.id
+    AND (partial.active_at > ? OR partial.owner IS NOT NULL AND partial.lease_until > ?)))`
+
 const SQL = {
   get: `SELECT ${RECORD} FROM uploads WHERE id = ? AND buried = 0`,
   wait: 'INSERT OR IGNORE INTO waiting (partial, final) VALUES (?, ?)',
@@ -26,9 +32,7 @@ const SQL = {
     LEFT JOIN uploads AS partial ON partial.id = waiting.partial AND partial.buried = 0
     GROUP BY waiting.final
     HAVING min(coalesce(partial.complete = 1 AND (partial.owner IS NULL OR partial.lease_until <= ?), 1)) = 1 LIMIT ?`,
-  liveOn: `UPDATE uploads SET expires_at = ? WHERE expires_at < ? AND complete = 0
-    AND id IN (SELECT final FROM waiting WHERE partial = ?)`,
-  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, expires_at = ?, complete = 1, due_at = ?, attempt = ?,
+  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, active_at = ?, complete = 1, due_at = ?, attempt = ?,
     worker = ?, step = 'copy' WHERE id = ?`,
   share: 'INSERT OR IGNORE INTO sharing (blob, upload) VALUES (?, ?)',
   shareNoMore: 'DELETE FROM sharing WHERE upload = ?',
@@ -76,12 +80,7 @@ export class Concatenations {
     return this.#statements.all<{ id: string }>('readyFinals', nowMs, limit).map(({ id }) => id)
   }
 
-  /** The final uploads that wait for a partial one expire no earlier than it. */
-  liveOn(partial: string, expiresAtMs: number): void {
-    this.#statements.write('liveOn', expiresAtMs, expiresAtMs, partial)
-  }
-
-  assemble(id: string, { expiresAtMs, completion }: Assembly, nowMs: number): AssemblyResult {
+  assemble(id: string, { activeAtMs, completion }: Assembly, nowMs: number): AssemblyResult {
     return this.#writes.transaction(() => {
       const final = this.#get(id)
       if (final === undefined) return 'gone'
@@ -97,7 +96,7 @@ export class Concatenations {
       this.#statements.write('waitNoMore', id)
       const { owner, ttlMs } = completion ?? { owner: undefined, ttlMs: 0 }
       const first = [nowMs + ttlMs, owner === undefined ? 0 : 1, owner ?? null]
-      this.#statements.write('assemble', sum, sum, JSON.stringify(pieces), expiresAtMs, ...first, id)
+      this.#statements.write('assemble', sum, sum, JSON.stringify(pieces), activeAtMs, ...first, id)
       return 'ok'
     })
   }

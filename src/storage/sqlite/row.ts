@@ -5,7 +5,7 @@ import type { Piece, StoredUpload } from '../parts.js'
 import { firstPieces } from '../pieces.js'
 
 /** A whole row, for SELECT and RETURNING: as one value, since drivers take longer over twenty of them than JSON does. */
-export const RECORD = `json_array(id, name, length, offset, metadata, created_at, expires_at, complete, fence, owner,
+export const RECORD = `json_array(id, name, length, offset, metadata, created_at, active_at, complete, fence, owner,
   lease_until, pieces, attributes, concat, due_at, attempt, worker, result, synced, boot, step) AS record`
 
 /** What a statement with {@link RECORD} gives. */
@@ -24,7 +24,7 @@ interface Values {
   readonly 3: number
   readonly 4: Text
   readonly 5: number
-  readonly 6: Integer
+  readonly 6: number
   readonly 7: number
   readonly 8: number
   readonly 9: Text
@@ -56,7 +56,7 @@ export function uploadOf({ record }: Row, boot: string): StoredUpload {
     offset: values[3],
     metadata: values[4] ?? undefined,
     createdAtMs: values[5],
-    expiresAtMs: values[6] ?? undefined,
+    activeAtMs: values[6],
     complete,
     fence: values[8],
     holder: owner === null ? undefined : { owner, leaseUntilMs: values[10] },

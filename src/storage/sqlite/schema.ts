@@ -2,6 +2,13 @@
 
 import type { Database } from './driver.js'
 
+/** Says of a row of `uploads` that it is unfinished, or a partial upload. Part of an index, like {@link IS_SETTLED}. */
+export const IS_UNFINISHED = `(complete = 0 OR concat IS NOT NULL AND json_extract(concat, '$.partials') IS NULL)`
+
+/** Says of a row of `uploads` that it is a finished file for which nothing is due. */
+export const IS_SETTLED = `complete = 1 AND due_at IS NULL
+  AND (concat IS NULL OR json_extract(concat, '$.partials') IS NOT NULL)`
+
 /** One entry per version: what leads from the version before to this one. Entries are never changed, only added. */
 const MIGRATIONS: readonly string[] = [
   `CREATE TABLE uploads (
@@ -66,6 +73,13 @@ const MIGRATIONS: readonly string[] = [
    UPDATE uploads SET step = iif(json_extract(concat, '$.partials') IS NULL, 'hook', 'copy') WHERE attempt IS NOT NULL;
    DROP INDEX uploads_due;
    CREATE INDEX uploads_due ON uploads (step, due_at, offset) WHERE due_at IS NOT NULL;`,
+  // When the last chunk came was not kept: time begins again.
+  `ALTER TABLE uploads ADD COLUMN active_at INTEGER NOT NULL DEFAULT 0; -- created, a chunk ended, or completed
+   UPDATE uploads SET active_at = CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER);
+   DROP INDEX uploads_by_expiry;
+   ALTER TABLE uploads DROP COLUMN expires_at;
+   CREATE INDEX uploads_unfinished ON uploads (active_at) WHERE buried = 0 AND ${IS_UNFINISHED};
+   CREATE INDEX uploads_finished ON uploads (active_at) WHERE buried = 0 AND ${IS_SETTLED};`,
 ]
 
 /** The version that this package writes. */

@@ -13,6 +13,7 @@ import type {
   CompletionRequest,
   CreateResult,
   DueRequest,
+  ExpiredRequest,
   RemoveOptions,
   RemoveResult,
 } from '../storage.js'
@@ -21,6 +22,7 @@ import { endLeasesOfOtherBoots } from './boot-leases.js'
 import { CompletionRows } from './completion-rows.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
+import { ExpiredRows } from './expired-rows.js'
 import { SQLiteJournal } from './journal.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
@@ -31,7 +33,7 @@ import { Writes } from './writes.js'
 const SQL = {
   // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
   // the id (`id`, `id.…`) may be what a removed partial upload has left to a final one.
-  create: `INSERT INTO uploads (id, name, length, metadata, created_at, expires_at, attributes, concat, fence)
+  create: `INSERT INTO uploads (id, name, length, metadata, created_at, active_at, attributes, concat, fence)
     SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
       AND NOT EXISTS (SELECT 1 FROM uploads WHERE name = ?)
       AND NOT EXISTS (SELECT 1 FROM sharing WHERE blob = ? OR blob > ? || '.' AND blob < ? || '/')
@@ -44,7 +46,8 @@ const SQL = {
     RETURNING ${RECORD}`,
   renew: 'UPDATE uploads SET lease_until = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   release: 'UPDATE uploads SET owner = NULL WHERE id = ? AND fence = ? AND owner IS NOT NULL',
-  commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), expires_at = iif(?, ?, expires_at),
+  releaseActive: 'UPDATE uploads SET owner = NULL, active_at = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
+  commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), active_at = coalesce(?, active_at),
       complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?, step = ?,
       synced = iif(?, ?, synced), boot = ?
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
@@ -59,8 +62,6 @@ const SQL = {
   keep: 'INSERT OR REPLACE INTO tombstones (id, status, until) VALUES (?, ?, ?)',
   tombstone: 'SELECT status, until FROM tombstones WHERE id = ? AND until > ?',
   dropTombstones: 'DELETE FROM tombstones WHERE id IN (SELECT id FROM tombstones WHERE until <= ? LIMIT ?)',
-  expired: `SELECT id FROM uploads WHERE expires_at <= ? AND expires_at IS NOT NULL AND buried = 0
-    AND NOT ${IS_NEEDED} ORDER BY expires_at LIMIT ?`,
   lease: `INSERT INTO leases (name, owner, until) VALUES (?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET owner = excluded.owner, until = excluded.until
       WHERE leases.owner = excluded.owner OR leases.until <= ? OR leases.until > excluded.until`,
@@ -88,6 +89,7 @@ export class SQLiteRecords implements Records {
   readonly #statements: Statements<keyof typeof SQL>
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
+  readonly #expired: ExpiredRows
   readonly journal: SQLiteJournal
   /** Puts several calls into one transaction. */
   readonly batch: Batch
@@ -107,6 +109,7 @@ export class SQLiteRecords implements Records {
       this.#statements = new Statements(this.#database, SQL, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
+      this.#expired = new ExpiredRows(this.#database, now, this.#writes)
       this.batch = new Batch(this.#writes, { makeRoom: () => this.#log.makeRoom() })
       const journal = { now, boot, batch: this.batch, sync: () => this.sync() }
       this.journal = new SQLiteJournal(this.#database, journal, this.#writes)
@@ -136,7 +139,7 @@ export class SQLiteRecords implements Records {
 
   #insert(upload: NewUpload): boolean {
     const name = upload.name === upload.id ? null : upload.name
-    const { id, length, metadata, createdAtMs, expiresAtMs, attributes, concat } = upload
+    const { id, length, metadata, createdAtMs, attributes, concat } = upload
     return this.#statements.write(
       'create',
       id,
@@ -144,7 +147,7 @@ export class SQLiteRecords implements Records {
       length ?? null,
       metadata ?? null,
       createdAtMs,
-      expiresAtMs ?? null,
+      createdAtMs,
       attributes ? JSON.stringify(attributes) : null,
       concat ? JSON.stringify(concat) : null,
       // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
@@ -191,18 +194,19 @@ export class SQLiteRecords implements Records {
     return this.#statements.write('renew', this.#now() + ttlMs, id, fence)
   }
 
-  release(id: string, fence: number): void {
-    this.#statements.write('release', id, fence)
+  release(id: string, fence: number, activeAtMs?: number): void {
+    // An index follows the time, so it is left alone where it stays.
+    if (activeAtMs === undefined) this.#statements.write('release', id, fence)
+    else this.#statements.write('releaseActive', activeAtMs, id, fence)
   }
 
   commit(id: string, fence: number, commit: RecordCommit): CommitResult {
-    const { journaled, partial, expiresAtMs } = commit
-    if (journaled === undefined && !partial) return this.#commit(id, fence, commit)
+    const { journaled } = commit
+    if (journaled === undefined) return this.#commit(id, fence, commit)
     // All or nothing: what fails for a busy database is tried again, and must not meet what it has done itself.
     return this.#writes.transaction(() => {
       const result = this.#commit(id, fence, commit)
-      if (result === 'ok' && journaled !== undefined) this.journal.add(id, journaled)
-      if (result === 'ok' && partial && expiresAtMs) this.#concatenations.liveOn(id, expiresAtMs)
+      if (result === 'ok') this.journal.add(id, journaled)
       return result
     })
   }
@@ -213,8 +217,7 @@ export class SQLiteRecords implements Records {
       'commit',
       commit.to,
       commit.length ?? null,
-      commit.expiresAtMs === undefined ? 0 : 1,
-      commit.expiresAtMs ?? null,
+      commit.activeAtMs ?? null,
       commit.complete ? 1 : 0,
       commit.release ? 1 : 0,
       commit.pieces ? JSON.stringify(commit.pieces) : null,
@@ -259,8 +262,8 @@ export class SQLiteRecords implements Records {
     return this.#statements.write('dropTombstones', this.#now(), limit)
   }
 
-  expired(beforeMs: number, limit: number): readonly string[] {
-    return this.#statements.all<{ id: string }>('expired', beforeMs, limit).map(({ id }) => id)
+  expired(request: ExpiredRequest): readonly string[] {
+    return this.#expired.find(request)
   }
 
   lease(name: string, { owner, ttlMs }: { readonly owner: string; readonly ttlMs: number }): boolean {
