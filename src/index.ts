@@ -27,7 +27,7 @@ export type {
   MaxSize,
   TusServerOptions,
 } from './options.js'
-export type { PaceOptions } from './pace.js'
+export type { PacedBody, PaceOptions } from './pace.js'
 export type { HandleOptions, RequestBody, RequestHeaders, TusResponse } from './request.js'
 export { type CloseOptions, TusServer } from './server.js'
 export { MemoryStorage, type MemoryStorageOptions } from './storage/memory/memory-storage.js'

@@ -1,4 +1,4 @@
-// Finds bodies that come too slowly to be worth a connection: one timer for all of them, none for each.
+// Finds bodies, of requests and of answers, that move too slowly to be worth a connection: one timer for all of them, none for each.
 
 import { Bag, type BagMember } from './bag.js'
 
@@ -7,24 +7,24 @@ export interface PaceOptions {
   /**
    * A body that brings less than `minBytesPerSecond` on average for so long is cut, in milliseconds: what arrived is
    * stored, the connection is closed, and the upload is free. Only the time in which the server waits for the client
-   * counts. `0` cuts none.
+   * counts. `0` cuts none. The same holds for downloads: one of which the client takes less is cut.
    * @default 60000
    */
   readonly stallTimeoutMs?: number | undefined
   /**
-   * The least that a body has to bring, in bytes per second, as the average over `stallTimeoutMs`.
+   * The least that a body has to bring, or a client to take of a download, in bytes per second, as the average over `stallTimeoutMs`.
    * @default 1
    */
   readonly minBytesPerSecond?: number | undefined
 }
 
-/** A body that is being received. */
+/** A body that is being received, or sent. */
 export interface PacedBody extends BagMember {
   /** How much had arrived at the last looks at which it was waited for, the latest last. */
   looks?: number[] | undefined
-  /** Whether its next bytes are waited for, and nothing else. */
+  /** Whether the client is waited for, and nothing else: for its next bytes, or to take some. */
   readonly waiting: boolean
-  /** How many of its bytes have arrived. */
+  /** How many of its bytes have arrived, or were taken. */
   readonly received: number
   /** Ends it. Called once. */
   cut(): void

@@ -13,6 +13,7 @@ import { appendChunk } from './handlers/patch.js'
 import { createUpload } from './handlers/post.js'
 import { hookRequest, hookUpload } from './hooks.js'
 import type { ErrorContext, TusServerOptions } from './options.js'
+import type { PacedBody } from './pace.js'
 import {
   type HandleOptions,
   methodOf,
@@ -134,6 +135,17 @@ export class TusServer<Context = unknown> {
       () => onError(error, context),
       (failure) => logger.error(failure),
     )
+  }
+
+  /**
+   * Watches over an answer that is streamed, by the pace that bodies are held to: cut if its client takes less than
+   * `minBytesPerSecond` on average over `stallTimeoutMs`. For adapters.
+   * @returns ends the watch
+   */
+  watch(answer: PacedBody): () => void {
+    const { pace } = this.#core.intake
+    pace.join(answer)
+    return () => pace.leave(answer)
   }
 
   /** Says something that whoever runs the server should know. For adapters. */

@@ -268,20 +268,6 @@ describe('while it is this side that does not read,', () => {
     expect((await connection.answer()).status).toBe(204)
     connection.destroy()
   })
-
-  test('a slow reader of another route is not ended', async () => {
-    const slowly: Handler = (req, res) => {
-      let rest = 4
-      const sink = new Writable({
-        highWaterMark: 1,
-        write: (_chunk, _encoding, done) => void setTimeout(done, rest-- > 0 ? TIMEOUT_MS : 0),
-      })
-      void pipeline(req, sink).then(() => res.end('done'))
-    }
-    const app = await start(EXPRESS_5, { ...impatient, before: [slowly] })
-    const answer = await send(app.port, { method: 'PUT', path: '/other', body: Buffer.alloc(5 * MIB) })
-    expect(answer.body).toBe('done')
-  })
 })
 
 describe('other routes of the same server', () => {
@@ -322,6 +308,81 @@ describe('other routes of the same server', () => {
   })
 
   const readers: Array<(req: IncomingMessage) => void> = []
+
+  test('a body has the timeout in all there, as without prepareServer, however well it moves', async () => {
+    const app = await start(EXPRESS_5, {
+      ...impatient,
+      before: [(req, _res, next) => (req.method === 'PUT' ? req.resume() : next())],
+    })
+    const connection = await RawConnection.open(app.port)
+    for (let request = 0; request < 2; request++) {
+      // One that is whole in time leaves the connection to the next.
+      if (request === 0) {
+        await connection.head('POST', '/files', { ...TUS, 'Upload-Length': 5, 'Content-Length': 0 })
+        expect((await connection.answer()).status).toBe(201)
+        continue
+      }
+      await connection.head('PUT', '/other', { 'Content-Length': 1000 })
+      const begun = performance.now()
+      const trickling = trickle(connection, inPieces(pattern(900), 60), (3 * TIMEOUT_MS) / 60)
+      expect((await connection.answer()).status).toBe(408)
+      expect(performance.now() - begun).toBeGreaterThan(TIMEOUT_MS * 0.9)
+      await connection.closed
+      await trickling
+    }
+  })
+
+  test('the application hears of it by clientError, as without prepareServer', async () => {
+    const app = await start(EXPRESS_5, {
+      ...impatient,
+      before: [(req, _res, next) => (req.method === 'PUT' ? req.resume() : next())],
+    })
+    app.server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+      socket.end(`HTTP/1.1 408 ${error.code}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
+    })
+    const connection = await RawConnection.open(app.port)
+    await connection.head('PUT', '/other', { 'Content-Length': 1000 })
+    await connection.write('some of it')
+    expect((await connection.answer()).status).toBe(408)
+    await connection.closed
+  })
+
+  test('what remains of a refused body has the timeout once more', async () => {
+    const app = await start(EXPRESS_5, impatient)
+    const connection = await RawConnection.open(app.port)
+    await connection.head('PATCH', '/files/nothing', { ...CHUNK, 'Upload-Offset': 0, 'Content-Length': 60_000 })
+    expect((await connection.answer()).status).toBe(404)
+    const trickling = trickle(connection, inPieces(pattern(900), 60), (3 * TIMEOUT_MS) / 60)
+    await connection.closed
+    await trickling
+  })
+
+  test('a body of either of two upload servers may take as long as it likes', async () => {
+    const other = new TusServer({ storage: new MemoryStorage(), logger: quietLogger() })
+    const app = await start(EXPRESS_5, {
+      ...impatient,
+      before: [express().use('/others', tusMiddleware(other)) as Handler],
+    })
+    prepareServer(app.server, other)
+    await Promise.all(
+      ['/files', '/others'].map(async (mount) => {
+        const path = await create(app.port, 1000, mount)
+        const connection = await RawConnection.open(app.port)
+        await connection.head('PATCH', path, { ...CHUNK, 'Upload-Offset': 0, 'Content-Length': 1000 })
+        await trickle(connection, inPieces(pattern(1000), 20), (3 * TIMEOUT_MS) / 20)
+        expect((await connection.answer()).headers['upload-offset']).toBe('1000')
+        connection.destroy()
+      }),
+    )
+    await other.close()
+  })
+
+  test('where headersTimeout was off, requestTimeout still limits the headers', async () => {
+    const app = await start(EXPRESS_5, { server: { ...impatient.server, headersTimeout: 0 } })
+    const connection = await RawConnection.open(app.port)
+    await connection.write('PATCH /files/abc HTTP/1.1\r\nHost: x\r\n')
+    await connection.closed
+  })
 
   test('answers may take longer than the timeout', async () => {
     const slow: Handler = (_req, res) => void setTimeout(() => res.end('at last'), 2 * TIMEOUT_MS)

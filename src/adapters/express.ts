@@ -5,10 +5,12 @@ import { boolean, type Check, type Checks, checkOptions } from '../check-options
 import { type HandleOptions, methodOf, type RequestHeaders } from '../request.js'
 import type { TusServer } from '../server.js'
 import { closeAfterAnswer } from './early-answer.js'
+import { serveInTurn } from './pipelining.js'
 import { checkTusServer, warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, headersOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
 import { type AdapterRequest, misroutedBy, type Target, targetBelowWildcard, targetOf } from './request-target.js'
+import { markReceiving } from './request-timeout.js'
 import { sendResponse } from './send-response.js'
 
 const DEFAULT_BUFFER_LIMIT = 16 * 1024
@@ -62,7 +64,10 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
       tus
         .handleRequest(method, path, headersOf(req, body), body, new RequestOptions(req, res, baseUrl))
         .then((response) => {
-          if (!forwardErrors || response.error === undefined) return sendResponse(req, res, response)
+          markReceiving(req, false)
+          if (!forwardErrors || response.error === undefined) {
+            return sendResponse(req, res, response, (answer) => tus.watch(answer))
+          }
           if (isStillComing(req)) closeAfterAnswer(req, res)
           next(response.error)
           return undefined
@@ -73,10 +78,8 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
           req.socket.destroy()
         })
     }
-    // Node begins with requests that were pipelined before those in front of them are answered. They may be for the
-    // same upload: each waits for its turn (RFC 9112, 9.3.2).
-    if (res.socket === null && !res.writableEnded && !res.destroyed) res.once('socket', serve)
-    else serve()
+    markReceiving(req, true)
+    serveInTurn(req, res, serve)
   }
 }
 

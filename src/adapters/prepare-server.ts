@@ -2,26 +2,24 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as SecureServer } from 'node:https'
-import { Bag, type BagMember } from '../bag.js'
 import { type Check, mismatch, objectWith } from '../check-options.js'
 import type { TusServer } from '../server.js'
+import { replaceRequestTimeout } from './request-timeout.js'
 
 const prepared = new WeakSet<object>()
 const warned = new WeakSet<TusServer>()
 const waitingForContinue = new WeakSet<IncomingMessage>()
 
-/** A stalled body is noticed after at most this share of the timeout more. */
-const CHECKS_PER_TIMEOUT = 4
-
 /**
  * Mends two defaults of Node's HTTP server that break uploads:
  *
- * - `requestTimeout` (300 s) ends a request that takes longer, however well it moves. Instead, a request is ended if
- *   its body does not move for so long.
+ * - `requestTimeout` (300 s) ends a request that takes longer, however well it moves. While the upload server is receiving
+ *   one, it is ended only if its body does not move for so long (`stallTimeoutMs` may end it before). It holds as ever for
+ *   other routes, for headers, and for what remains of a body that was refused.
  * - `100 Continue` is sent before the application runs. Instead, it is sent when something reads the body, so that a
  *   refusal spares the client the upload.
  *
- * Holds for all requests of the server, those of other routes included.
+ * Several upload servers behind one HTTP server need it once.
  * @param server - what `app.listen()` or `createServer()` returned
  * @param tus - the upload server behind it, for its logger
  * @returns the same server
@@ -32,10 +30,7 @@ export function prepareServer<T extends Server | SecureServer>(server: T, tus: T
   checkTusServer('prepareServer', tus)
   if (prepared.has(server)) return server
   prepared.add(server)
-  if (server.requestTimeout > 0) {
-    watchProgress(server, server.requestTimeout)
-    server.requestTimeout = 0
-  }
+  if (server.requestTimeout > 0) replaceRequestTimeout(server, isHeldUpHere)
   if (server.listenerCount('checkContinue') > 0) {
     tus.warn('prepareServer: another listener answers Expect: 100-continue, so refusals may come after the body')
   } else {
@@ -94,41 +89,7 @@ function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
   }
 }
 
-interface Progress extends BagMember {
-  readonly req: IncomingMessage
-  bytes: number
-  atMs: number
-}
-
 /** Whether it is this side that holds a body up: the client was not asked for it yet, or what has come is not read. */
 function isHeldUpHere(req: IncomingMessage): boolean {
   return waitingForContinue.has(req) || req.readableLength >= req.readableHighWaterMark
-}
-
-/** Ends requests whose bodies do not move, unless they are held up here. */
-function watchProgress(server: Server | SecureServer, timeoutMs: number): void {
-  const bodies = new Bag<Progress>()
-  const watch = (req: IncomingMessage, res: ServerResponse): void => {
-    if (req.headers['transfer-encoding'] === undefined && !(Number(req.headers['content-length']) > 0)) return
-    // A connection may be any Duplex, as of a tunnel. Nobody counts its bytes.
-    if (typeof req.socket.bytesRead !== 'number') return
-    const body = { req, bytes: req.socket.bytesRead, atMs: performance.now(), place: -1 }
-    bodies.add(body)
-    res.once('close', () => bodies.delete(body))
-  }
-  server.prependListener('request', watch)
-  const timer = setInterval(() => {
-    const now = performance.now()
-    for (const progress of bodies.all()) {
-      const { req } = progress
-      // One that waits behind another on its connection has no answer that could be closed with it.
-      if (req.complete || req.destroyed || req.socket.destroyed) bodies.delete(progress)
-      else if (req.socket.bytesRead !== progress.bytes || isHeldUpHere(req)) {
-        progress.bytes = req.socket.bytesRead
-        progress.atMs = now
-      } else if (now - progress.atMs >= timeoutMs) req.socket.destroy()
-    }
-  }, timeoutMs / CHECKS_PER_TIMEOUT)
-  timer.unref()
-  server.once('close', () => clearInterval(timer))
 }

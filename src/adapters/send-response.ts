@@ -1,12 +1,11 @@
 // Writes an answer of the core: through Express's own methods where they exist, through Node's where not.
 
 import type { ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import type { TusResponse } from '../request.js'
 import { closeAfterAnswer } from './early-answer.js'
 import { isStillComing } from './request-body.js'
 import type { AdapterRequest } from './request-target.js'
+import { streamAnswer, type Watch } from './stream-answer.js'
 
 /** What Express adds to a response. */
 interface ExpressResponse extends ServerResponse {
@@ -15,14 +14,22 @@ interface ExpressResponse extends ServerResponse {
   send(body?: unknown): this
 }
 
-/** Writes an answer. Settles when it is handed over; never rejects because the client is gone. */
-export async function sendResponse(req: AdapterRequest, res: ServerResponse, response: TusResponse): Promise<void> {
+/**
+ * Writes an answer. Settles when it is handed over; never rejects because the client is gone.
+ * @param watch - cuts an answer that is streamed if its client takes too little of it
+ */
+export async function sendResponse(
+  req: AdapterRequest,
+  res: ServerResponse,
+  response: TusResponse,
+  watch: Watch,
+): Promise<void> {
   const { status, body } = response
   if (response.destroy) req.socket.destroy()
   if (response.destroy || res.destroyed || res.headersSent || req.socket.destroyed) return drop(body)
   if (isStillComing(req)) closeAfterAnswer(req, res)
   const headers = withBegun(res, response.headers)
-  if (!isExpress(res)) return sendByNode(req, res, { ...response, headers })
+  if (!isExpress(res)) return sendByNode(req, res, { ...response, headers }, watch)
   res.status(status).set(headers)
   if (res.hasHeader('Content-Type')) keepType(res, headers)
   // Express's send answers a HEAD with If-None-Match by 304, on which clients start a new upload; a GET, too, which may
@@ -37,17 +44,12 @@ export async function sendResponse(req: AdapterRequest, res: ServerResponse, res
     // `send` makes an entity tag where there is none. This is none, too: Node writes a line for each of its values.
     if (!res.hasHeader('ETag')) res.setHeader('ETag', [])
     res.send(Buffer.from(body.buffer, body.byteOffset, body.length))
-  } else await stream(body, res)
+  } else await streamAnswer(req, res, body, watch)
 }
 
 /** Express's `set` adds a charset to what it takes for text: an answer is the same from every adapter. */
 function keepType(res: ExpressResponse, headers: Readonly<Record<string, string>>): void {
   for (const name in headers) if (name.toLowerCase() === 'content-type') res.setHeader(name, headers[name] as string)
-}
-
-/** Fails only if the client is gone, or the core has reported why. Either way the connection is cut. */
-async function stream(body: AsyncIterable<Uint8Array>, res: ServerResponse): Promise<void> {
-  await pipeline(Readable.from(body), res).catch(() => {})
 }
 
 /** Gives back what a body holds that nobody reads. */
@@ -58,11 +60,16 @@ function drop(body: TusResponse['body']): void {
     .catch(() => {})
 }
 
-async function sendByNode(req: AdapterRequest, res: ServerResponse, response: TusResponse): Promise<void> {
+async function sendByNode(
+  req: AdapterRequest,
+  res: ServerResponse,
+  response: TusResponse,
+  watch: Watch,
+): Promise<void> {
   const { status, headers, body } = response
   if (body !== undefined && !(body instanceof Uint8Array) && req.method !== 'HEAD') {
     res.writeHead(status, headers)
-    return stream(body, res)
+    return streamAnswer(req, res, body, watch)
   }
   drop(body)
   // Said by us: Node would send an answer that is written in two steps in chunks. A 204, a 304 and a HEAD say nothing of it.

@@ -31,7 +31,10 @@ const readAsync = promisify(read)
 const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 
+/** How much is read at a time where the buffer is used again, in bytes, … */
 const READ_BYTES = 256 * 1024
+/** … and where it is sent to a client, which may stop taking it and hold it. */
+const SENT_BYTES = 64 * 1024
 const TAKE_BACK_TRIES = 5
 /** So many names of a folder are fetched with one trip through the thread pool. */
 const LISTED_AT_ONCE = 256
@@ -192,7 +195,7 @@ export class FileBlobs implements Blobs {
       let buffer: Uint8Array | undefined
       for (let position = start; position < end; ) {
         // Not by a stream: that is a third more work, and it can't use a buffer again.
-        const size = Math.min(READ_BYTES, end - position)
+        const size = Math.min(reuse ? READ_BYTES : SENT_BYTES, end - position)
         buffer = reuse && buffer ? buffer : Buffer.allocUnsafeSlow(size)
         const { bytesRead } = await readAsync(descriptor, buffer, 0, size, position).catch((cause: unknown) => {
           throw unreadable(path, cause)
