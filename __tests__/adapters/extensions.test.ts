@@ -124,7 +124,9 @@ describe.each(Object.entries(HOSTS))('%s', (_name, makeHost) => {
   it('breaks the connection of a download whose upload is removed, instead of leaving the client to wait', async () => {
     const storage = new MemoryStorage()
     const port = await start(makeHost, { downloads: true, storage })
-    const path = await create(port, 0)
+    const path = await create(port, 1)
+    const headers = { ...CHUNK, 'Upload-Offset': '0', 'Content-Length': '1' }
+    await send(port, { method: 'PATCH', path, headers, body: ['h'] })
     // The record says more than there is.
     const get = storage.get.bind(storage)
     storage.get = async (id) => {
