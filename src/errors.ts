@@ -61,6 +61,7 @@ export const ERRORS = {
   ERR_PROCESSING: { status: 423, message: 'The upload is being processed' },
   ERR_REJECTED: { status: 422, message: 'The upload was rejected' },
   ERR_CLOSING: { status: 503, message: 'The server is shutting down' },
+  ERR_UNAVAILABLE: { status: 503, message: 'The uploads are not available at the moment' },
   ERR_LOW_SPACE: { status: 507, message: 'There is not enough space left for the upload' },
   ERR_DISK_FULL: { status: 507, message: 'There is no space left for the upload' },
   ERR_INTERNAL: { status: 500, message: 'Internal server error' },
@@ -152,20 +153,24 @@ export function adoptTusError(error: Pick<TusError, 'code' | 'status' | 'message
 /** Codes by which file systems and SQLite (through either driver, or across a worker) say that there is no space. */
 const NO_SPACE = new Set<unknown>(['ENOSPC', 'EDQUOT', 'EFBIG', 'SQLITE_FULL'])
 const SQLITE_FULL = 13
+/** The code by which a storage says that it is not there, and may be a moment later. */
+const UNAVAILABLE = 'EUNAVAILABLE'
 
-/** Any error as a {@link TusError}: itself, a full disk as 507, everything else as a bare 500 with its cause. */
+/** Any error as a {@link TusError}: itself, a full disk as 507, a storage that is away as 503, everything else as a bare 500 with its cause. */
 export function toTusError(error: unknown): TusError {
   if (isTusError(error)) return Object.hasOwn(ERRORS, error.code) ? error : adoptTusError(error)
-  return new TusError(isDiskFull(error) ? 'ERR_DISK_FULL' : 'ERR_INTERNAL', { cause: error })
+  const code = codeFor(error)
+  return new TusError(code, { cause: error, ...(code === 'ERR_UNAVAILABLE' && { headers: { 'Retry-After': '1' } }) })
 }
 
-function isDiskFull(error: unknown): boolean {
-  if (typeof error !== 'object' || error === null) return false
+function codeFor(error: unknown): TusErrorCode {
+  if (typeof error !== 'object' || error === null) return 'ERR_INTERNAL'
   try {
     const { code, errcode } = error as Readonly<Record<string, unknown>>
-    return NO_SPACE.has(code) || errcode === SQLITE_FULL
+    if (NO_SPACE.has(code) || errcode === SQLITE_FULL) return 'ERR_DISK_FULL'
+    return code === UNAVAILABLE ? 'ERR_UNAVAILABLE' : 'ERR_INTERNAL'
   } catch {
-    return false
+    return 'ERR_INTERNAL'
   }
 }
 

@@ -1,8 +1,11 @@
-import { existsSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { TusError, toTusError } from '../../src/errors.js'
+import { TusServer } from '../../src/server.js'
 import { offload } from '../../src/storage/offload.js'
+import type { Storage } from '../../src/storage/storage.js'
+import { waitUntil } from '../support/example.js'
 import { failureOf, fixture, odd, stageOf } from './support/odd-storage.js'
 import { built, runNode } from './support/run-node.js'
 import { tempFolder } from './support/temp-folder.js'
@@ -156,33 +159,147 @@ describe('offload: errors', () => {
 })
 
 describe('offload: a worker that dies', () => {
+  /** A storage that dies of the ids `exit` and `throw`, and can't be made while a file is there. */
+  function dying(): { storage: Storage; exits: Error[]; broken: string } {
+    const broken = join(tempFolder(), 'broken')
+    const exits: Error[] = []
+    const onWorkerExit = (error: Error): void => void exits.push(error)
+    return { storage: offload(fixture('odd.cjs'), { kind: 'dying', broken }, { onWorkerExit }), exits, broken }
+  }
+
+  async function isBack(storage: Storage): Promise<boolean> {
+    try {
+      await storage.get('fine')
+      return true
+    } catch {
+      return false
+    }
+  }
+
   it.each([
     ['exits', 'exit', /ended with exit code 3/],
     ['has an uncaught error', 'throw', /the worker has died/],
-  ])('a worker that %s: what waits is rejected, and so is what comes later', async (_title, how, message) => {
-    const storage = odd('dying')
-    const stage = await stageOf(storage)
-    const reading = storage.read?.('id', 0, 10)[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
-    await reading.next()
-    const waiting = [storage.get('hang'), reading.next(), storage.get(how)].map(failureOf)
-    for (const failure of await Promise.all(waiting)) {
-      expect(failure).toMatchObject({ code: 'ERR_STORAGE_ENDED', message: expect.stringMatching(message) })
-      expect(failure.message).toContain('odd.cjs')
+  ])(
+    'a worker that %s: what waits is refused for now, and what comes later has another one',
+    async (_title, how, message) => {
+      const { storage, exits } = dying()
+      const stage = await stageOf(storage)
+      const reading = storage.read?.('id', 0, 10)[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+      await reading.next()
+      const waiting = [storage.get('hang'), reading.next(), storage.get(how)].map(failureOf)
+      for (const failure of await Promise.all(waiting)) {
+        expect(failure).toMatchObject({ code: 'EUNAVAILABLE', message: expect.stringMatching(message) })
+        expect(failure.message).toContain('odd.cjs')
+        expect(toTusError(failure)).toMatchObject({ status: 503, headers: { 'Retry-After': '1' }, cause: failure })
+      }
+      expect(exits).toHaveLength(1)
+      // What was open in the former one is gone with it.
+      for (const call of [stage.write([Buffer.alloc(1)]), stage.commit({ to: 1, durable: false }), stage.close()]) {
+        expect(await failureOf(call)).toMatchObject({ code: 'EUNAVAILABLE' })
+      }
+      expect(await storage.get('fine')).toBeUndefined()
+      const another = storage.read?.('id', 0, 1)[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+      expect((await another.next()).value).toHaveLength(1)
+      const opened = await stageOf(storage)
+      await opened.close()
+      await storage.close()
+      expect(exits).toHaveLength(1)
+    },
+  )
+
+  it('many that come while it starts again wait for one and the same', async () => {
+    const { storage, exits } = dying()
+    await failureOf(storage.get('exit'))
+    expect(await Promise.all(Array.from({ length: 20 }, () => storage.get('fine')))).toEqual(Array(20).fill(undefined))
+    expect(exits).toHaveLength(1)
+    await storage.close()
+  })
+
+  it('one that does not start again is not tried with each call, and comes back when it can', async () => {
+    const { storage, exits, broken } = dying()
+    writeFileSync(broken, '')
+    await failureOf(storage.get('exit'))
+    for (let call = 0; call < 20; call++) {
+      const failure = await failureOf(storage.get('fine'))
+      expect(failure).toMatchObject({ code: 'EUNAVAILABLE', message: expect.stringContaining('broken for now') })
     }
-    const later = [
-      storage.get('x'),
-      storage.openStage('id', 1, 0),
-      stage.write([Buffer.alloc(1)]),
-      stage.close(),
-      reading.next().then(() => storage.read?.('id', 0, 1)[Symbol.asyncIterator]().next()),
-      storage.close(),
-    ].map(failureOf)
-    for (const failure of await Promise.all(later)) expect(failure).toMatchObject({ code: 'ERR_STORAGE_ENDED' })
+    // Its death, and one vain start.
+    expect(exits.map(({ message }) => message)).toEqual([
+      expect.stringContaining('3'),
+      expect.stringContaining('broken'),
+    ])
+    rmSync(broken)
+    await waitUntil(() => isBack(storage))
+    expect(exits.length).toBeLessThan(4)
+    await storage.close()
+  })
+
+  it('one that is dead can be closed, and stays closed', async () => {
+    const { storage } = dying()
+    await failureOf(storage.get('exit'))
+    await storage.close()
+    expect(await failureOf(storage.get('fine'))).toMatchObject({ code: 'ERR_STORAGE_ENDED' })
+  })
+
+  it('one that starts again while it is closed is closed, too', async () => {
+    const { storage } = dying()
+    await failureOf(storage.get('exit'))
+    const [answer] = await Promise.allSettled([storage.get('fine'), storage.close()])
+    expect(['fulfilled', 'rejected']).toContain(answer.status)
+    expect(await failureOf(storage.get('fine'))).toMatchObject({ code: 'ERR_STORAGE_ENDED' })
   })
 
   it('has the uncaught error as its cause', async () => {
-    const failure = await failureOf(odd('dying').get('throw'))
+    const { storage, exits } = dying()
+    const failure = await failureOf(storage.get('throw'))
     expect(failure.cause).toMatchObject({ message: 'thrown where nobody catches it' })
+    expect(exits).toEqual([failure])
+    await storage.close()
+  })
+
+  it('without a callback the process is warned', async () => {
+    const { stderr } = await runNode(`
+      const { offload } = require(${JSON.stringify(built('storage/offload.js'))})
+      const storage = offload(${JSON.stringify(fixture('odd.cjs'))}, { kind: 'dying' })
+      storage.get('throw').catch(() => storage.close())`)
+    expect(stderr).toMatch(
+      /RESUMABLE_UPLOAD_OFFLOAD_WORKER_DIED.*the worker has died: thrown where nobody catches it\./,
+    )
+  })
+
+  it('with a callback that ends the process it ends', async () => {
+    const { code } = await runNode(`
+      const { offload } = require(${JSON.stringify(built('storage/offload.js'))})
+      const onWorkerExit = () => process.exit(7)
+      offload(${JSON.stringify(fixture('odd.cjs'))}, { kind: 'dying' }, { onWorkerExit }).get('exit').catch(() => {})`)
+    expect(code).toBe(7)
+  })
+
+  it('an upload goes on that was under way, at what was committed, and its claim is free', async () => {
+    const directory = tempFolder()
+    const storage = offload(fixture('mortal.cjs'), { directory }, { onWorkerExit: () => {} })
+    const tus = new TusServer({ storage, leaseMs: 60_000, claimWaitMs: 2_000, logger: { warn() {}, error() {} } })
+    const version = { 'Tus-Resumable': '1.0.0' }
+    const { headers } = await tus.handleRequest('POST', '/files', { ...version, 'Upload-Length': '10' })
+    const path = headers.Location as string
+    const patch = (offset: number, body: AsyncIterable<Uint8Array> | Uint8Array) => {
+      const chunk = { ...version, 'Content-Type': 'application/offset+octet-stream', 'Upload-Offset': `${offset}` }
+      return tus.handleRequest('PATCH', path, chunk, body)
+    }
+    expect((await patch(0, Buffer.from('hello'))).status).toBe(204)
+    async function* body(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('wo')
+      await failureOf(storage.get('die'))
+      yield Buffer.from('rld')
+    }
+    const { status } = await patch(5, body())
+    expect(status).toBe(503)
+    const head = await tus.handleRequest('HEAD', path, version)
+    expect(head.status).toBe(200)
+    const offset = Number(head.headers['Upload-Offset'])
+    expect((await patch(offset, Buffer.from('helloworld').subarray(offset))).status).toBe(204)
+    expect(readFileSync(join(directory, path.slice('/files/'.length)), 'utf8')).toBe('helloworld')
+    await tus.close()
   })
 })
 

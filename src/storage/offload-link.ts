@@ -15,6 +15,8 @@ export interface LinkOptions {
   readonly options: unknown
   /** How long the module may take, in milliseconds. */
   readonly startTimeoutMs: number
+  /** Told when the worker has died. */
+  readonly onFailure: (failure: Error) => void
 }
 
 interface Call {
@@ -26,44 +28,77 @@ type RequestBody<T = Request> = T extends { readonly id: number } ? Omit<T, 'id'
 
 /** Starts a worker, and talks to it. It keeps the process alive only while somebody waits for an answer. */
 export class Link {
-  readonly #module: string
+  readonly #options: LinkOptions
   readonly #worker: Worker
   readonly #port: MessagePort
+  readonly #signal = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
   readonly #calls = new Map<number, Call>()
   readonly #readings = new Map<number, Reading>()
-  /** What the storage can do. */
-  readonly hello: Hello
+  /** Settles when the thread is gone, with all that it had under way in the pool of threads. */
+  readonly ended: Promise<void>
   #lastId = 0
   #waiting = 0
+  #ending = false
   #failure: Error | undefined
+
+  /** @param options - what to start; {@link helloNow} or {@link hello} must follow, and says how it went */
+  constructor(options: LinkOptions) {
+    const { port1, port2 } = new MessageChannel()
+    const { module, options: ofStorage } = options
+    this.#options = options
+    this.#port = port1
+    this.#worker = startWorker({ module, options: ofStorage, port: port2, signal: this.#signal })
+    this.#worker.on('error', (error) => this.#fail('the worker has died', error))
+    this.#worker.on('exit', (code) => this.#fail(`the worker has ended with exit code ${code}`))
+    this.ended = new Promise((resolve) => this.#worker.once('exit', () => resolve()))
+    this.#worker.unref()
+  }
+
+  /** Whether it takes requests. */
+  get isAlive(): boolean {
+    return this.#failure === undefined
+  }
 
   /**
    * Blocks until the worker has made the storage.
+   * @returns what the storage can do
    * @throws Error that names the module, if it can't be loaded or makes no storage
    */
-  constructor({ module, options, startTimeoutMs }: LinkOptions) {
-    const { port1, port2 } = new MessageChannel()
-    const signal = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT))
-    this.#module = module
-    this.#port = port1
-    this.#worker = startWorker({ module, options, port: port2, signal })
-    this.#worker.on('error', (error) => this.#fail('the worker has died', error))
-    this.#worker.on('exit', (code) => this.#fail(`the worker has ended with exit code ${code}`))
-    this.#worker.unref()
-    Atomics.wait(signal, 0, 0, startTimeoutMs)
-    const first = receiveMessageOnPort(port1)?.message as Response | undefined
-    if (first?.kind !== 'hello') {
-      void this.#worker.terminate()
-      port1.close()
-      if (first?.kind === 'failed')
-        throw new Error(about(module, first.error.message), { cause: unpackError(first.error) })
-      const ended = Atomics.load(signal, 0) === 1
-      throw new Error(about(module, ended ? 'it ended its worker' : `it made no storage within ${startTimeoutMs} ms`))
+  helloNow(): Hello {
+    Atomics.wait(this.#signal, 0, 0, this.#options.startTimeoutMs)
+    return this.#begin(receiveMessageOnPort(this.#port)?.message as Response | undefined)
+  }
+
+  /** Like {@link helloNow}, without blocking. It keeps the process alive. */
+  async hello(): Promise<Hello> {
+    const first = await new Promise<Response | undefined>((resolve) => {
+      const timer = setTimeout(() => resolve(undefined), this.#options.startTimeoutMs)
+      const done = (response?: Response): void => {
+        clearTimeout(timer)
+        resolve(response)
+      }
+      this.#port.once('message', done)
+      this.#worker.once('exit', () => done())
+    })
+    return this.#begin(first)
+  }
+
+  #begin(first: Response | undefined): Hello {
+    const { module, startTimeoutMs } = this.#options
+    if (first?.kind === 'hello') {
+      this.#port.on('message', (response: Response) => this.#receive(response))
+      this.#port.on('messageerror', (error) => this.#fail('an answer was not readable', error))
+      this.#port.unref()
+      return first.hello
     }
-    this.hello = first.hello
-    port1.on('message', (response: Response) => this.#receive(response))
-    port1.on('messageerror', (error) => this.#fail('an answer was not readable', error))
-    port1.unref()
+    this.#ending = true
+    void this.#worker.terminate()
+    this.#port.close()
+    if (this.#failure !== undefined) throw this.#failure
+    if (first?.kind === 'failed')
+      throw new Error(about(module, first.error.message), { cause: unpackError(first.error) })
+    const ended = Atomics.load(this.#signal, 0) === 1
+    throw new Error(about(module, ended ? 'it ended its worker' : `it made no storage within ${startTimeoutMs} ms`))
   }
 
   /** Sends a request; settles with its answer. `id` is the number that names it from then on. */
@@ -99,6 +134,7 @@ export class Link {
 
   /** Ends the worker. Later calls are rejected. */
   async end(): Promise<void> {
+    this.#ending = true
     this.#fail('the storage is closed')
     await this.#worker.terminate()
   }
@@ -119,12 +155,20 @@ export class Link {
   /** A promise that keeps the process alive until it has settled. */
   async #whileAlive<T>(start: (resolve: (value: T) => void, reject: (error: Error) => void) => void): Promise<T> {
     if (this.#failure) throw this.#failure
-    if (this.#waiting++ === 0) this.#port.ref()
+    if (this.#waiting++ === 0) this.#keepAlive(true)
     try {
       return await new Promise<T>(start)
     } finally {
-      if (--this.#waiting === 0) this.#port.unref()
+      if (--this.#waiting === 0) this.#keepAlive(false)
     }
+  }
+
+  #keepAlive(wanted: boolean): void {
+    if (wanted) this.#port.ref()
+    else this.#port.unref()
+    // The port closes before the worker's death is told.
+    if (wanted) this.#worker.ref()
+    else this.#worker.unref()
   }
 
   #receive(response: Response): void {
@@ -146,12 +190,12 @@ export class Link {
     for (let left = receiveMessageOnPort(this.#port); left; left = receiveMessageOnPort(this.#port)) {
       this.#receive(left.message as Response)
     }
-    const failure = new Error(about(this.#module, how), cause === undefined ? {} : { cause })
-    this.#failure = Object.assign(failure, { code: 'ERR_STORAGE_ENDED' })
+    this.#failure = unavailable(about(this.#options.module, how), cause)
     for (const call of this.#calls.values()) call.reject(this.#failure)
     for (const reading of this.#readings.values()) reading.end(this.#failure)
     this.#calls.clear()
     this.#port.close()
+    if (!this.#ending) this.#options.onFailure(this.#failure)
   }
 }
 
@@ -175,6 +219,13 @@ function inheritable(): { execArgv?: string[] } {
   return process.execArgv.some((flag) => flag.startsWith('--input-type')) ? { execArgv: [] } : {}
 }
 
-function about(module: string, what: string): string {
+/** The error of calls that a dead worker can't answer: a client may try again. */
+export function unavailable(message: string, cause?: unknown): Error {
+  const error = new Error(message, cause === undefined ? {} : { cause })
+  return Object.assign(error, { code: 'EUNAVAILABLE' })
+}
+
+/** Says which module a message is about. */
+export function about(module: string, what: string): string {
   return `offload(${module}): ${what}`
 }

@@ -2,8 +2,9 @@
 
 import { isAbsolute } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { type Checks, checkOptions, milliseconds, show } from '../check-options.js'
-import { Link } from './offload-link.js'
+import { type Checks, callback, checkOptions, milliseconds, show } from '../check-options.js'
+import { Host } from './offload-host.js'
+import type { Link } from './offload-link.js'
 import type { PlainMethod } from './offload-messages.js'
 import type { Stage, Storage } from './storage.js'
 
@@ -16,14 +17,23 @@ export interface OffloadOptions {
    * @default 10000
    */
   readonly startTimeoutMs?: number | undefined
+  /**
+   * Told of each worker that has died, and of each that could not be started again. `() => process.exit(1)` leaves the
+   * rest to what supervises the process.
+   * @default a warning of the process
+   */
+  readonly onWorkerExit?: ((error: Error) => void) | undefined
 }
 
-const CHECKS: Checks<OffloadOptions> = { startTimeoutMs: milliseconds(1) }
+const CHECKS: Checks<OffloadOptions> = { startTimeoutMs: milliseconds(1), onWorkerExit: callback }
 
 /**
  * Hosts any storage in a worker thread, with no rewrite: whatever it does synchronously, the event loop stays free.
  * The thread that calls waits only here, until the storage is made, so that whatever keeps it from starting is thrown
  * at once.
+ *
+ * A worker that dies is followed by another one. Calls under way fail with the code `EUNAVAILABLE`, which clients see as
+ * 503; later ones wait for it. One that dies again and again is started after ever longer pauses, up to half a minute.
  *
  * The module exports `createStorage(options)`, or such a function as its default; it may return a promise.
  * @param module - its URL (`new URL('./my-storage.js', import.meta.url)`), or its absolute path
@@ -35,26 +45,23 @@ const CHECKS: Checks<OffloadOptions> = { startTimeoutMs: milliseconds(1) }
  * @throws Error that names the module, if it can't be loaded or makes no storage; its `cause` says why
  */
 export function offload(module: URL | string, options?: unknown, offloadOptions: OffloadOptions = {}): Storage {
-  const { startTimeoutMs = START_TIMEOUT_MS } = checkOptions('offload', offloadOptions, CHECKS)
-  const link = new Link({ module: urlOf(module), options, startTimeoutMs })
-  const { capabilities, segments, meetingPoint } = link.hello
+  const given = checkOptions('offload', offloadOptions, CHECKS)
+  const { startTimeoutMs = START_TIMEOUT_MS, onWorkerExit: onExit = warn } = given
+  const host = new Host({ module: urlOf(module), options, startTimeoutMs, onExit })
+  const { capabilities, segments, meetingPoint } = host.hello
   const call = <T>(method: PlainMethod, ...args: readonly unknown[]): Promise<T> =>
-    link.request({ kind: 'call', method, args }).answer as Promise<T>
+    host.call((link) => link.request({ kind: 'call', method, args }).answer as Promise<T>)
   const can = (method: keyof Storage): boolean => capabilities.includes(method)
-  let closed: Promise<void> | undefined
   return {
     create: (upload) => call('create', upload),
     get: (id) => call('get', id),
-    openStage: (id, fence, from) => openStage(link, id, fence, from),
+    openStage: (id, fence, from) => host.call((link) => openStage(link, id, fence, from)),
     remove: (id, fence, removal) => call('remove', id, fence, removal),
-    close: () => {
-      closed ??= call<void>('close').finally(() => link.end())
-      return closed
-    },
+    close: () => host.close(),
     ...(can('claim') && { claim: (id, request) => call('claim', id, request) }),
     ...(can('renew') && { renew: (id, fence, ttlMs) => call('renew', id, fence, ttlMs) }),
     ...(can('release') && { release: (id, fence, activeAtMs) => call('release', id, fence, activeAtMs) }),
-    ...(can('read') && { read: (id, start, end) => link.read([id, start, end]) }),
+    ...(can('read') && { read: (id, start, end) => read(host, [id, start, end]) }),
     ...(can('tombstone') && { tombstone: (id) => call('tombstone', id) }),
     ...(can('expired') && { expired: (request) => call('expired', request) }),
     ...(can('lease') && { lease: (name, request) => call('lease', name, request) }),
@@ -76,6 +83,17 @@ export function offload(module: URL | string, options?: unknown, offloadOptions:
     ...(segments && { segments }),
     ...(meetingPoint !== undefined && { meetingPoint }),
   }
+}
+
+function warn({ message, cause }: Error): void {
+  const reason = cause instanceof Error ? `: ${cause.message}` : ''
+  process.emitWarning(`${message}${reason}. It is started again when it is needed.`, {
+    code: 'RESUMABLE_UPLOAD_OFFLOAD_WORKER_DIED',
+  })
+}
+
+async function* read(host: Host, args: readonly [id: string, start: number, end: number]): AsyncGenerator<Uint8Array> {
+  yield* (await host.link()).read(args)
 }
 
 async function openStage(link: Link, upload: string, fence: number, from: number): Promise<Stage> {
