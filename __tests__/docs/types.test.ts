@@ -6,6 +6,7 @@ import { codeBlocks } from '../support/docs.js'
 const PAGES = [
   'authentication.md',
   'cdn.md',
+  'clients.md',
   'downloads.md',
   'moving-files.md',
   'processes.md',
