@@ -152,11 +152,12 @@ export class AsyncStorage implements Storage {
     return found && uploadOf(found.value)
   }
 
-  async claim(id: string, { owner, ttlMs, dead }: ClaimRequest): Promise<ClaimResult> {
+  async claim(id: string, { owner, ttlMs, unfinished, dead }: ClaimRequest): Promise<ClaimResult> {
     for (;;) {
       const found = await this.#find(id)
       if (found === undefined) return undefined
       const { holder } = found.value
+      if (unfinished && found.value.complete && holder === undefined) return { complete: uploadOf(found.value) }
       const now = this.#now()
       if (holder !== undefined && holder.leaseUntilMs > now && holder.owner !== dead) return { heldBy: holder }
       const fence = found.value.fence + 1

@@ -4,7 +4,7 @@ import { TusError } from '../errors.js'
 import type { ClaimResult, Storage } from '../storage/storage.js'
 import { type Holder, isFrom, type Upload } from '../upload.js'
 import { askHolder, type Gone, locked } from './ask-holder.js'
-import { type Claim, HeldClaim } from './held-claim.js'
+import { type Claim, HeldClaim, overClaim } from './held-claim.js'
 import { Peers } from './peers.js'
 
 /** What {@link Claims} needs. */
@@ -34,6 +34,8 @@ export interface AskOptions {
    * whoever writes to that is not disturbed. `undefined`: whichever has the id.
    */
   readonly createdAtMs?: number | undefined
+  /** Whether a complete upload is not to be claimed: what is handed back for it is a claim that is over. */
+  readonly unfinished?: boolean
   /** Aborted when the newcomer's client is gone. */
   readonly signal?: (() => AbortSignal | undefined) | undefined
 }
@@ -83,32 +85,32 @@ export class Claims {
     const slot = await this.#enter(id, options)
     try {
       const result = await this.#claim(id, options, deadline)
-      if (result !== undefined) return meant(this.#hold(id, slot, result), options)
+      if (result !== undefined && 'fence' in result) return meant(this.#hold(id, slot, result), options)
+      this.#leave(id, slot)
+      return result && meant(overClaim(result.complete), options)
     } catch (error) {
       this.#leave(id, slot)
       throw error
     }
-    this.#leave(id, slot)
-    return undefined
   }
 
   /**
    * Takes the claim for an upload that nobody holds, without asking anybody and without waiting.
    * @returns `undefined` if somebody holds it, or there is no such upload
    */
-  async takeFree(id: string, options: Pick<AskOptions, 'createdAtMs'> = {}): Promise<Claim | undefined> {
+  async takeFree(id: string, options: Pick<AskOptions, 'createdAtMs' | 'unfinished'> = {}): Promise<Claim | undefined> {
     if (this.#slots.has(id)) return undefined
     const slot: Slot = { claim: undefined, queue: [] }
     this.#slots.set(id, slot)
     try {
-      const result = await this.#claimOnce(id)
+      const result = await this.#claimOnce(id, options)
       if (result !== undefined && 'fence' in result) return meant(this.#hold(id, slot, result), options)
+      this.#leave(id, slot)
+      return result && 'complete' in result ? meant(overClaim(result.complete), options) : undefined
     } catch (error) {
       this.#leave(id, slot)
       throw error
     }
-    this.#leave(id, slot)
-    return undefined
   }
 
   /**
@@ -134,6 +136,15 @@ export class Claims {
   /** Whether another server instance is known to have died. */
   async isDead(owner: string): Promise<boolean> {
     return owner !== this.owner && this.#peers.isDead(owner)
+  }
+
+  /** Whether somebody holds an upload, as it was read just now. One that is known to be dead loses it. */
+  async isHeld({ id, holder }: Upload): Promise<boolean> {
+    if (this.#slots.get(id)?.claim !== undefined) return true
+    if (holder === undefined || !this.#heldElsewhere(holder)) return false
+    if (!(await this.#peers.isDead(holder.owner))) return true
+    await this.#freeFrom(id, { dead: holder.owner })
+    return false
   }
 
   /** How far the bytes have come that a holder in this process has received. */
@@ -237,9 +248,9 @@ export class Claims {
   }
 
   /** Asks the storage once. One that knows no claims is asked for the upload. */
-  async #claimOnce(id: string, gone: Gone = {}): Promise<ClaimResult> {
-    const { storage, leaseMs } = this.#options
-    if (storage.claim !== undefined) return storage.claim(id, { owner: this.#peers.owner, ttlMs: leaseMs, ...gone })
+  async #claimOnce(id: string, { unfinished }: Pick<AskOptions, 'unfinished'>, gone: Gone = {}): Promise<ClaimResult> {
+    const { storage, leaseMs: ttlMs } = this.#options
+    if (storage.claim !== undefined) return storage.claim(id, { owner: this.owner, ttlMs, unfinished, ...gone })
     const upload = await storage.get(id)
     return upload && { upload, fence: ++this.#fences }
   }
@@ -248,12 +259,12 @@ export class Claims {
     id: string,
     options: AskOptions,
     deadline: number,
-  ): Promise<{ upload: Upload; fence: number } | undefined> {
-    const { owner } = this.#peers
+  ): Promise<{ upload: Upload; fence: number } | { complete: Upload } | undefined> {
+    const { owner } = this
     let gone: Gone = {}
     for (;;) {
-      const result = await this.#claimOnce(id, gone)
-      if (result === undefined || 'fence' in result) return result
+      const result = await this.#claimOnce(id, options, gone)
+      if (result === undefined || !('heldBy' in result)) return result
       // A claim of our own that no slot knows of is what a failed release left.
       if (result.heldBy.owner === owner) {
         gone = { dead: owner }
@@ -281,7 +292,7 @@ export class Claims {
    * claims again, would keep what follows it (assembly, completion) waiting until the lease has run out.
    */
   async #freeFrom(id: string, gone: Gone): Promise<Upload | undefined> {
-    const result = await this.#claimOnce(id, gone)
+    const result = await this.#claimOnce(id, {}, gone)
     if (result === undefined || !('fence' in result)) return this.#options.storage.get(id)
     await this.#options.storage.release?.(id, result.fence)
     return result.upload

@@ -30,6 +30,13 @@ export interface HeldClaimActions {
   freed(): void
 }
 
+/** What stands for the claim of an upload that is complete, and was not claimed. */
+export function overClaim(upload: Upload): Claim {
+  const claim = new HeldClaim({ upload, fence: 0 }, { giveBack: async () => {}, freed: () => {} })
+  claim.released()
+  return claim
+}
+
 /** The claim of {@link Claims}. */
 export class HeldClaim implements Claim {
   readonly upload: Upload

@@ -2,6 +2,7 @@
 
 import { randomBytes } from 'node:crypto'
 import parseRange from 'range-parser'
+import { processing } from '../completions/processing.js'
 import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import type { TusRequest, TusResponse } from '../request.js'
@@ -25,7 +26,8 @@ type Read = (start: number, end: number) => AsyncGenerator<Uint8Array>
 /**
  * Answers GET with the bytes of a finished upload (RFC 9110, 14). Holds no claim.
  * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
- * @throws TusError `ERR_NOT_FOUND`, also while the upload is unfinished, and for partial uploads, which never are files; `ERR_FILE_MISSING`
+ * @throws TusError `ERR_NOT_FOUND`, also while the upload is unfinished, and for partial uploads, which never are files;
+ * `ERR_PROCESSING`; `ERR_FILE_MISSING`
  */
 export async function download(
   core: Core,
@@ -42,6 +44,8 @@ export async function download(
     throw new TusError('ERR_NOT_FOUND')
   }
   core.completions.assertSettled(upload)
+  // The request that completed it holds it until the chunk is on the disk, and `onChunkReceived` has approved it.
+  if (upload.completion?.settled !== true && (await core.claims.isHeld(upload))) throw processing()
   const size = upload.length
   const headers = fileHeaders(core.options, upload)
   if (isFresh(request, headers.ETag)) return { status: 304, headers, body: undefined }

@@ -12,7 +12,7 @@ import { expiresAt, expiryHeader } from './expiry.js'
 import { expiryOfFinished, finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { isExpired, missing } from './missing.js'
-import { type Stored, storeBody, storedHeaders, withStored } from './store-body.js'
+import { receiveNothing, type Stored, storeBody, storedHeaders, withStored } from './store-body.js'
 
 const EMPTY = new Uint8Array(0)
 
@@ -58,7 +58,8 @@ async function append(
   const { offset, declared } = readPatch(request)
   const patch: Patch = { offset, declared, maxSize: await maxSizeFor(core, request), createdAtMs }
   // Nearly always nobody writes to it, and then claiming it is all the reading that it takes.
-  const claim = (await core.claims.takeFree(id, patch)) ?? (await claimBusy(core, request, id, patch))
+  const claim =
+    (await core.claims.takeFree(id, { createdAtMs, unfinished: true })) ?? (await claimBusy(core, request, id, patch))
   if (claim === undefined) throw await missing(core, id)
   const { upload } = claim
   let checksum: ChecksumCheck | undefined
@@ -67,18 +68,20 @@ async function append(
     if (upload.offset !== offset) mismatch()
     checkPatch(core, request, patch, upload)
     checksum = checksumOf(request, core.options.checksumAlgorithms)
-    if (upload.complete && !hasBody(request) && checksum === undefined) {
-      await claim.release()
-      return await doneBefore(core, request, upload)
-    }
+    // There is nothing to write, and what follows on a complete upload must not have to wait for this request.
+    if (upload.complete) await claim.release()
+    if (upload.complete && !hasBody(request) && checksum === undefined) return await doneBefore(core, request, upload)
   } catch (error) {
     await claim.release()
     throw withExpiry(core, error, upload)
   }
   const length = upload.length ?? declared
   const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
+  if (upload.complete) {
+    await receiveNothing(core, request, claim, chunk)
+    return doneBefore(core, request, upload)
+  }
   const stored = await storeBody(core, request, claim, chunk)
-  if (upload.complete) return doneBefore(core, request, upload)
   const { completed } = stored
   if (completed === undefined) return done(stored, undefined)
   const result = await finish(core, request, completed)
@@ -100,7 +103,7 @@ async function claimBusy(core: Core, request: TusRequest, id: string, patch: Pat
   } catch (error) {
     throw withExpiry(core, error, before)
   }
-  return claims.take(id, { offset, createdAtMs, signal: () => request.options.signal })
+  return claims.take(id, { offset, createdAtMs, unfinished: true, signal: () => request.options.signal })
 }
 
 /** What can refuse any PATCH. */

@@ -57,15 +57,7 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
   try {
     const stage = await storage.openStage(id, claim.fence, claim.upload.offset)
     try {
-      const stated = parseContentLength(request.headers['content-length'])
-      const atEnd: Chunk['atEnd'] = (chunks) => verifyUnannounced(request, core.options.checksumAlgorithms, chunks)
-      return await receiveInto(
-        core,
-        stage,
-        claim,
-        { ...chunk, stated, atEnd: chunk.checksum ? undefined : atEnd },
-        verdict,
-      )
+      return await receiveInto(core, stage, claim, withForm(core, request, chunk), verdict)
     } finally {
       await stage.close()
     }
@@ -76,6 +68,25 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
   } finally {
     await claim.release()
   }
+}
+
+/** Nothing is ever written to it. */
+const NO_STAGE: Stage = { write: () => {}, commit: () => 'moved', discard: () => {}, close: () => {} }
+
+/**
+ * Receives the body of a chunk at the end of a complete upload, which must be empty, though its headers don't say so. No
+ * claim is held meanwhile: whoever sends nothing for long keeps nobody from the upload.
+ * @param claim - one that is over
+ * @throws TusError as {@link storeBody} does
+ */
+export async function receiveNothing(core: Core, request: TusRequest, claim: Claim, chunk: Chunk): Promise<void> {
+  await receiveInto(core, NO_STAGE, claim, withForm(core, request, chunk), new Verdict(core, request, claim))
+}
+
+function withForm(core: Core, request: TusRequest, chunk: Chunk): Chunk {
+  const stated = parseContentLength(request.headers['content-length'])
+  const atEnd: Chunk['atEnd'] = (chunks) => verifyUnannounced(request, core.options.checksumAlgorithms, chunks)
+  return { ...chunk, stated, atEnd: chunk.checksum ? undefined : atEnd }
 }
 
 /**

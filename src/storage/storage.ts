@@ -18,10 +18,19 @@ export interface ClaimRequest {
    * was set back since, or the holder ran before the system was started the last time.
    */
   readonly lapsed?: Holder | undefined
+  /** Whether a complete upload that nobody holds stays without a claim: the newcomer has nothing to write then. */
+  readonly unfinished?: boolean | undefined
 }
 
-/** What asking for a claim leads to: the claim, or its present holder; `undefined` if there is no such upload. */
-export type ClaimResult = { readonly upload: Upload; readonly fence: number } | { readonly heldBy: Holder } | undefined
+/**
+ * What asking for a claim leads to: the claim, or its present holder, or the upload that is complete and stays unclaimed;
+ * `undefined` if there is no such upload.
+ */
+export type ClaimResult =
+  | { readonly upload: Upload; readonly fence: number }
+  | { readonly heldBy: Holder }
+  | { readonly complete: Upload }
+  | undefined
 
 /** What becomes of an upload by a commit. */
 export interface Commit {

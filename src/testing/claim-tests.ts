@@ -36,6 +36,27 @@ export function testClaims({ test, has }: Suite): void {
     assert.ok(refused && 'heldBy' in refused)
   })
 
+  test('who has only something to write gets no claim of a complete upload that is free', async (subject) => {
+    const { storage, leaseMs: ttlMs } = subject
+    const { id } = await subject.create({ length: subject.unit })
+    const request = { owner: 'A', ttlMs, unfinished: true }
+    const first = await storage.claim?.(id, request)
+    assert.ok(first && 'fence' in first)
+    await subject.release(id, first.fence)
+    await subject.append(id, bytes(subject.unit), { complete: true })
+    const none = await storage.claim?.(id, request)
+    assert.ok(none && 'complete' in none)
+    assert.deepEqual([none.complete.id, none.complete.offset, none.complete.holder], [id, subject.unit, undefined])
+    assert.equal((await subject.get(id)).holder, undefined)
+    const { fence } = await subject.claim(id)
+    assert.ok(fence > first.fence)
+    const held = await storage.claim?.(id, { ...request, owner: 'B' })
+    assert.ok(held && 'heldBy' in held)
+    await subject.expire()
+    const after = await storage.claim?.(id, { ...request, owner: 'B' })
+    assert.ok(after && 'fence' in after, 'what its holder has left behind is taken over')
+  })
+
   test('claims of different uploads do not disturb each other', async (subject) => {
     const [first, second] = [await subject.create(), await subject.create()]
     await subject.claim(first.id, 'A')

@@ -102,7 +102,7 @@ export class Subject {
     const { storage, leaseMs: ttlMs } = this
     if (storage.claim === undefined) return { upload: await this.get(id), fence: ++this.#fences }
     const result = await storage.claim(id, { owner, ttlMs, ...request })
-    if (result === undefined || 'heldBy' in result) assert.fail(`${owner} got no claim: ${JSON.stringify(result)}`)
+    if (result === undefined || !('fence' in result)) assert.fail(`${owner} got no claim: ${JSON.stringify(result)}`)
     return result
   }
 

@@ -71,10 +71,12 @@ export class MemoryRecords implements Records {
     return entry && withOwnAttributes(entry.upload)
   }
 
-  claim(id: string, { owner, ttlMs, dead, lapsed }: ClaimRequest): ClaimResult {
+  claim(id: string, { owner, ttlMs, dead, lapsed, unfinished }: ClaimRequest): ClaimResult {
     const entry = this.#living(id)
     if (entry === undefined) return undefined
     const { holder } = entry.upload
+    if (unfinished && entry.upload.complete && holder === undefined)
+      return { complete: withOwnAttributes(entry.upload) }
     const now = this.#now()
     const takenOver = holder !== undefined && holder.owner !== dead
     if (takenOver && holder.leaseUntilMs > now && !isSameHolder(holder, lapsed)) return { heldBy: holder }

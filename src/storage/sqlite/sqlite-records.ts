@@ -40,7 +40,7 @@ const SQL = {
     ON CONFLICT DO NOTHING`,
   get: `SELECT ${RECORD} FROM uploads WHERE id = ? AND buried = 0`,
   claim: `UPDATE uploads SET fence = fence + 1, owner = ?, lease_until = ?
-    WHERE id = ? AND buried = 0 AND (owner IS NULL OR owner = ?) RETURNING ${RECORD}`,
+    WHERE id = ? AND buried = 0 AND iif(owner IS NULL, complete = 0 OR ?, owner = ?) RETURNING ${RECORD}`,
   takeOver: `UPDATE uploads SET fence = fence + 1, owner = ?, lease_until = ?, pieces = ?
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = ? AND lease_until <= ?
     RETURNING ${RECORD}`,
@@ -165,15 +165,17 @@ export class SQLiteRecords implements Records {
     return row && uploadOf(row, this.#boot)
   }
 
-  claim(id: string, { owner, ttlMs, dead, lapsed }: ClaimRequest): ClaimResult {
+  claim(id: string, { owner, ttlMs, dead, lapsed, unfinished }: ClaimRequest): ClaimResult {
     // Another process may have changed the record between two of these statements: then again, with what it is now.
     for (;;) {
       const now = this.#now()
-      const claimed = this.#claimed(this.#statements.change<Row>('claim', owner, now + ttlMs, id, dead ?? null))
+      const which = [id, unfinished ? 0 : 1, dead ?? null]
+      const claimed = this.#claimed(this.#statements.change<Row>('claim', owner, now + ttlMs, ...which))
       if (claimed) return claimed
       const upload = this.get(id)
       if (!upload) return undefined
       const { holder } = upload
+      if (holder === undefined && unfinished && upload.complete) return { complete: upload }
       if (holder === undefined) continue
       if (holder.leaseUntilMs > now && !isSameHolder(holder, lapsed)) return { heldBy: holder }
       const pieces = JSON.stringify(piecesAfterTakeover(upload, upload.fence + 1))
