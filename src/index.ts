@@ -23,8 +23,10 @@ export type {
   Durability,
   ErrorContext,
   ExpirationOptions,
+  LocationEvent,
   Logger,
   MaxSize,
+  PublicUrl,
   TusServerOptions,
 } from './options.js'
 export type { PacedBody, PaceOptions } from './pace.js'

@@ -2,7 +2,7 @@
 
 import type { ChecksumAlgorithm } from './checksum.js'
 import type { CorsOptions } from './cors.js'
-import type { HookRequest, Hooks } from './hooks.js'
+import type { HookRequest, Hooks, UploadEvent } from './hooks.js'
 import type { PaceOptions } from './pace.js'
 import type { Storage } from './storage/storage.js'
 
@@ -120,9 +120,17 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
   /**
    * What upload URLs begin with, where a proxy changes the path: `'https://cdn.example/up'`. Takes the place of the mount
    * in `Location`.
+   * A function says it for a request; `undefined` is the mount.
    * @default the mount that the client used
    */
-  readonly publicUrl?: string | undefined
+  readonly publicUrl?: PublicUrl<Context> | undefined
+  /**
+   * Makes the `Location` of a new upload, from the one that it would have: to add a token to its query, say. Returns an
+   * http or https URL, or a path. That of a partial upload ends with its id, before the query, since clients name it in
+   * `Upload-Concat`. Throwing a TusError refuses the creation.
+   * @default what `publicUrl` and `absoluteLocation` make of it
+   */
+  readonly location?: ((event: LocationEvent<Context>) => string | Promise<string>) | undefined
   /**
    * What must have reached the disk before an answer.
    * @default 'completed'
@@ -213,6 +221,17 @@ export interface ConcatenationOptions {
   readonly keepPartials?: boolean | undefined
 }
 
+/** What upload URLs begin with, or a function that says it for a request. */
+export type PublicUrl<Context = unknown> =
+  | string
+  | ((request: HookRequest<Context>) => string | undefined | Promise<string | undefined>)
+
+/** An upload that is about to be created, and its URL. */
+export interface LocationEvent<Context = unknown> extends UploadEvent<Context> {
+  /** The `Location` that it would have: a path, or an absolute URL where `publicUrl` or `absoluteLocation` make it one. */
+  readonly url: string
+}
+
 /** The largest upload in bytes, or a function that says it for a request. */
 export type MaxSize<Context = unknown> =
   | number
@@ -234,6 +253,7 @@ type Unset =
   | 'onError'
   | 'generateId'
   | 'publicUrl'
+  | 'location'
   | keyof Hooks
 
 /** Options with all defaults filled in. */
@@ -241,7 +261,8 @@ export interface ResolvedOptions extends Resolved<Omit<TusServerOptions, Unset>>
   readonly maxSize: MaxSize | undefined
   readonly maxChunkSize: number
   readonly generateId: ((request: HookRequest) => string | Promise<string>) | undefined
-  readonly publicUrl: string | undefined
+  readonly publicUrl: PublicUrl | undefined
+  readonly location: ((event: LocationEvent) => string | Promise<string>) | undefined
   readonly expiration: ResolvedExpiration | undefined
   /** Whether uploads can be made of others. */
   readonly concatenation: boolean

@@ -27,6 +27,7 @@ import type {
   TusServerOptions,
 } from './options.js'
 import type { Storage } from './storage/storage.js'
+import { isUrlOrPath, URL_OR_PATH } from './url-or-path.js'
 
 const KIB = 1024
 const MIB = 1024 * KIB
@@ -71,7 +72,8 @@ const CHECKS: Checks<TusServerOptions> = {
   hookTimeoutMs: milliseconds(0),
   generateId: callback,
   absoluteLocation: boolean,
-  publicUrl: isPublicUrl,
+  publicUrl: either(isPublicUrl, callback),
+  location: callback,
   durability: oneOf('completed', 'committed', 'none'),
   claimWaitMs: milliseconds(0),
   leaseMs: milliseconds(1),
@@ -106,7 +108,7 @@ const ALIASES: Readonly<Record<string, string>> = {
   limits: 'maxSize',
   relativeLocation: 'absoluteLocation',
   respectForwardedHeaders: "absoluteLocation (and Express's setting trust proxy)",
-  generateUrl: 'publicUrl',
+  generateUrl: 'location',
   namingFunction: 'generateId',
   filename: 'onUploadCreate, which returns the name',
   fileFilter: 'onUploadCreate, which throws',
@@ -142,7 +144,8 @@ export function resolveOptions(given: TusServerOptions): ResolvedOptions {
     absoluteLocation: options.absoluteLocation ?? false,
     expiration: options.expiration ? resolveExpiration(options.expiration, storage) : undefined,
     ...resolveConcatenation(options.concatenation, storage),
-    publicUrl: options.publicUrl?.replace(/\/+$/, ''),
+    publicUrl: typeof options.publicUrl === 'string' ? options.publicUrl.replace(/\/+$/, '') : options.publicUrl,
+    location: options.location,
     hooks: pickHooks(options),
     completion: options.completion ?? 'await',
     completionConcurrency: options.completionConcurrency ?? 16,
@@ -221,7 +224,7 @@ function isBasePath(value: unknown): string | undefined {
 }
 
 function isPublicUrl(value: unknown): string | undefined {
-  return typeof value === 'string' && URL.canParse(value, 'http://any') ? undefined : 'a URL or a path'
+  return isUrlOrPath(value) && !/[?#]/.test(value) ? undefined : `${URL_OR_PATH}, without a query`
 }
 
 function areAlgorithms(value: unknown): string | undefined {

@@ -213,16 +213,34 @@ describe.each([
     ).toBe(201)
   })
 
-  test('never names another host', async () => {
-    const app = (tus: TusServer) => framework().use(/\/+[^/]*\/files/, tusMiddleware(tus))
-    const { port } = await start(host, { app })
-    const { status, headers } = await send(port, {
-      method: 'POST',
-      path: '//evil.example/files',
-      headers: { ...TUS, 'Upload-Length': '5' },
-    })
-    expect(status).toBe(201)
-    expect(new URL(String(headers.location), 'http://localhost').host).toBe('localhost')
+  test.each(['//evil.example/files', '/\\evil.example/files', '/%5Cevil.example/files', '///evil.example/files'])(
+    'never names another host: %s',
+    async (path) => {
+      const app = (tus: TusServer) => framework().use(/[^a-z]+[^/]*\/files/i, tusMiddleware(tus))
+      const { port } = await start(host, { app })
+      const headers = { ...TUS, 'Upload-Length': '5' }
+      const { status, headers: answered } = await send(port, { method: 'POST', path, headers })
+      expect(status).toBe(201)
+      expect(new URL(String(answered.location), 'http://localhost').host).toBe('localhost')
+    },
+  )
+
+  test.each([
+    [{ 'X-Forwarded-Proto': 'javascript' }, undefined],
+    [{ 'X-Forwarded-Proto': 'https://evil.example/#' }, undefined],
+    [{ 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'user@evil.example' }, undefined],
+    [{ 'X-Forwarded-Host': 'evil.example/a' }, undefined],
+    [{ 'X-Forwarded-Host': 'evil.example\\a' }, undefined],
+    [{ 'X-Forwarded-Host': 'a.example:99999' }, undefined],
+    [{ 'X-Forwarded-Proto': 'HTTPS', 'X-Forwarded-Host': 'public.example:8443' }, 'https://public.example:8443'],
+    [{ 'X-Forwarded-Proto': 'https', 'X-Forwarded-Host': 'public.example, inner' }, 'https://public.example'],
+  ])('behind a trusted proxy that says %j the origin is %p', async (forwarded, origin) => {
+    const app = (tus: TusServer) => framework().set('trust proxy', true).use('/files', tusMiddleware(tus))
+    const { port } = await start(host, { app, tus: { absoluteLocation: true } })
+    const headers = { ...TUS, 'Upload-Length': '5', ...(forwarded as Record<string, string>) }
+    const answer = await send(port, { method: 'POST', path: '/files', headers })
+    expect(answer.status).toBe(201)
+    expect(answer.headers.location).toMatch(new RegExp(`^${origin ?? ''}/files/${ID}`))
   })
 })
 

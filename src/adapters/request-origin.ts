@@ -13,7 +13,7 @@ interface ExpressParts {
 const HOST = /^[A-Za-z0-9._~-]+(?::[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?$/
 
 /**
- * The origin of the URL that the client used; `undefined` if its host is none. In Express the setting `trust proxy`
+ * The origin of the URL that the client used; `undefined` if its host or its scheme is none of http's. In Express the setting `trust proxy`
  * decides whether `X-Forwarded-Proto` and `X-Forwarded-Host` count.
  */
 export function originOf(req: AdapterRequest): string | undefined {
@@ -26,6 +26,9 @@ export function originOf(req: AdapterRequest): string | undefined {
         ?.trim()
     : ''
   const host = forwarded || req.headers.host || ''
-  const scheme = protocol ?? ((req.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http')
-  return HOST.test(host) ? `${scheme}://${host}` : undefined
+  const scheme = (protocol ?? ((req.socket as Partial<TLSSocket>).encrypted ? 'https' : 'http')).toLowerCase()
+  // A proxy may pass on a scheme that the client made up.
+  if (!HOST.test(host) || (scheme !== 'http' && scheme !== 'https')) return undefined
+  const origin = `${scheme}://${host}`
+  return URL.canParse(origin) ? origin : undefined
 }

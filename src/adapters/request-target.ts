@@ -36,7 +36,7 @@ export function targetOf(req: AdapterRequest, basePath: string): Target {
   const below = pathname(req.path ?? req.url ?? '/')
   const mount = mountOf(req, below)
   if (mount === '') return { path: below, baseUrl: undefined }
-  return { path: `${basePath}${below}`, baseUrl: withoutHost(mount) }
+  return { path: `${basePath}${below}`, baseUrl: mount }
 }
 
 /**
@@ -49,7 +49,7 @@ export function targetBelowWildcard(req: AdapterRequest, basePath: string): Targ
   const slash = baseUrl.lastIndexOf('/')
   const id = baseUrl.slice(slash + 1)
   if (!Object.entries(params).some(([name, value]) => id !== '' && lastOfWildcard(name, value) === id)) return undefined
-  return { path: `${basePath}/${id}`, baseUrl: withoutHost(baseUrl.slice(0, slash)) }
+  return { path: `${basePath}/${id}`, baseUrl: baseUrl.slice(0, slash) }
 }
 
 /**
@@ -81,11 +81,6 @@ function lastOfWildcard(name: string, value: unknown): unknown {
   if (Array.isArray(value)) return value.findLast((segment) => segment !== '')
   if (typeof value !== 'string' || !(/^\d+$/.test(name) || value.startsWith('/'))) return undefined
   return value.split('/').findLast((segment) => segment !== '')
-}
-
-/** Two slashes in front would make the Location a URL of another host. */
-function withoutHost(mount: string): string {
-  return mount.replace(/^\/{2,}/, '/')
 }
 
 function mountOf(req: AdapterRequest, below: string): string {

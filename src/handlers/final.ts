@@ -11,7 +11,6 @@ import { type CompletionResult, isPartial, type Upload } from '../upload.js'
 import { expiresWith, expiryHeader } from './expiry.js'
 import { created } from './finish.js'
 import { maxSizeFor } from './limits.js'
-import { locationOf } from './location.js'
 import { isExpired } from './missing.js'
 import { readMetadata, reserve, untouched } from './reserve.js'
 
@@ -50,9 +49,9 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
     ...(length === undefined && { maxSize }),
     ...(core.options.hooks.onUploadComplete !== undefined && { awaitsHook: true }),
   }
-  const final = await reserve(core, request, { length, metadata, concat })
+  const { upload: final, location: url } = await reserve(core, request, { length, metadata, concat })
   const { id } = final
-  const location = { Location: locationOf(core, request, id), 'Upload-Concat': concat.header }
+  const location = { Location: url, 'Upload-Concat': concat.header }
   const awaited = core.completions.areAwaited
   const result = await assemble(core, id, awaited)
   if (result === 'too-large') throw new TusError('ERR_MAX_SIZE_EXCEEDED')

@@ -11,7 +11,6 @@ import { expiresAt, expiryHeader } from './expiry.js'
 import { createFinal, readConcat } from './final.js'
 import { created, expiryOfFinished, finish } from './finish.js'
 import { checkBodyLength, checkSpace, maxSizeFor } from './limits.js'
-import { locationOf } from './location.js'
 import { removeUpload } from './remove-upload.js'
 import { readMetadata, reserve, untouched } from './reserve.js'
 import { type Chunk, type Stored, storeBody, storedHeaders } from './store-body.js'
@@ -38,10 +37,10 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
 
   await checkSpace(core, length)
   const concat = role && { header: request.headers['upload-concat'] ?? role.kind, partials: undefined }
-  const reserved = await reserve(core, request, { length, metadata, concat })
+  const { upload: reserved, location } = await reserve(core, request, { length, metadata, concat })
   const { id } = reserved
   const headers: Record<string, string> = {
-    Location: locationOf(core, request, id),
+    Location: location,
     ...(concat && { 'Upload-Concat': concat.header }),
   }
   if (withBody || length === 0) {

@@ -8,6 +8,13 @@ import { randomId } from '../random-id.js'
 import type { TusRequest } from '../request.js'
 import { isUploadId } from '../route.js'
 import type { NewUpload, Upload } from '../upload.js'
+import { locationOf } from './location.js'
+
+/** An upload that was created, and the URL that the client is told. */
+export interface Reserved {
+  readonly upload: NewUpload
+  readonly location: string
+}
 
 /**
  * Creates the record of an upload.
@@ -17,7 +24,7 @@ export async function reserve(
   core: Core,
   request: TusRequest,
   wanted: Pick<NewUpload, 'length' | 'metadata' | 'concat'>,
-): Promise<NewUpload> {
+): Promise<Reserved> {
   const { storage, generateId, now, hooks } = core.options
   const createdAtMs = now()
   const id = generateId ? await generateId(hookRequest(request)) : randomId(createdAtMs)
@@ -36,10 +43,13 @@ export async function reserve(
     upload = decided(upload, (await hooks.onUploadCreate(event)) ?? {})
   }
   if (!isUploadId(upload.id)) throw new TypeError(`not an id: ${JSON.stringify(upload.id)}`)
+  // Before there is a record: without a URL nobody could reach it.
+  const chosen = locationOf(core, request, untouched(upload))
+  const location = typeof chosen === 'string' ? chosen : await chosen
   const result = await storage.create(upload)
   if (result === 'exists') throw new TusError('ERR_EXISTS')
   if (result === 'no-partial') throw new TusError('ERR_NO_PARTIAL')
-  return upload
+  return { upload, location }
 }
 
 /** The record of an upload that was created just now. */
