@@ -338,7 +338,11 @@ describe('a mount that can not be served', () => {
   })
 
   test('is not blamed for requests of others', async () => {
-    const { port, warnings } = await start(EXPRESS_5)
+    const app = (tus: TusServer) =>
+      express()
+        .all('/*all', (_req, _res, next) => next())
+        .use('/files', tusMiddleware(tus))
+    const { port, warnings } = await start(EXPRESS_5, { app })
     await send(port, { method: 'DELETE', path: '/files' })
     await send(port, { method: 'HEAD', path: '/files/a/b', headers: TUS })
     expect(warnings).toEqual([])

@@ -66,7 +66,8 @@ export function misroutedBy(req: AdapterRequest, method: string): string | undef
       "taken it: mount by a plain path, app.use('/files', tusMiddleware(tus))"
     )
   }
-  if (req.route === undefined) return undefined
+  // Express leaves a route behind on the request that was for all URLs, and has called next().
+  if (req.route === undefined || !/^\/[^*:({]/.test(String(req.route.path))) return undefined
   return (
     `the route ${String(req.route.path)} hands over ${method} ${below}, which is neither the server's basePath nor an ` +
     "upload below it. Set basePath to the path of the route, or mount it: app.use('/files', tusMiddleware(tus))"

@@ -1,6 +1,5 @@
 // SQLite by whichever driver this Node has: its own `node:sqlite`, or the package `better-sqlite3`.
 
-import { createRequire } from 'node:module'
 import { dirname, isAbsolute, join } from 'node:path'
 import { here } from '../../here.cjs'
 
@@ -112,7 +111,8 @@ function load(driver: SQLiteDriver, folders: readonly string[]): OpenDatabase {
 function requireBetterSQLite(folders: readonly string[]): unknown {
   let missing: unknown
   for (const folder of folders) {
-    const requireFrom = createRequire(join(folder, 'index.js'))
+    // `createRequire` is not imported: in front of the ES module that esbuild makes there is often another import of it.
+    const requireFrom = process.getBuiltinModule('node:module').createRequire(join(folder, 'index.js'))
     try {
       assertUsable(requireFrom('better-sqlite3/package.json') as PackageJSON)
       return requireFrom('better-sqlite3')
