@@ -7,6 +7,7 @@ import { type Cors, createCors } from './cors.js'
 import type { Intake } from './handlers/receive-body.js'
 import type { ResolvedOptions } from './options.js'
 import { Pace } from './pace.js'
+import { Publications } from './publications.js'
 
 /** The version of the protocol. */
 export const TUS_VERSION = '1.0.0'
@@ -17,6 +18,7 @@ export interface Core {
   readonly claims: Claims
   readonly intake: Intake
   readonly completions: Completions
+  readonly publications: Publications
   /** `undefined` if the application sees to it. */
   readonly cors: Cors | undefined
   /** Says what went wrong where nobody waits for it. */
@@ -35,6 +37,7 @@ export function createCore(
   const core: Core = {
     options,
     completions: new Completions(() => core, { concurrency: options.completionConcurrency, onError }),
+    publications: new Publications(() => core, onError),
     cors: options.cors ? createCors(options.cors) : undefined,
     report: onError,
     warn,

@@ -1,7 +1,7 @@
 // The callbacks of an upload's life: what they get, and what they may change.
 
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { anything, type Checks, checkOptions, show } from './check-options.js'
+import { anything, boolean, type Checks, checkOptions, show } from './check-options.js'
 import type { Core } from './core.js'
 import type { TusError } from './errors.js'
 import { expiresAt } from './handlers/expiry.js'
@@ -22,7 +22,7 @@ export interface HookRequest<Context = unknown> {
 }
 
 /** An upload as hooks see it. */
-export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'completion' | 'activeAtMs'> {
+export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'completion' | 'published' | 'activeAtMs'> {
   /** When it expires, in milliseconds since the epoch; `undefined` if it doesn't, by the options of this server. */
   readonly expiresAtMs: number | undefined
   /** `Upload-Metadata`, decoded. An object without prototype; a key without a value has `''`. */
@@ -33,8 +33,18 @@ export interface HookUpload extends Omit<Upload, 'metadata' | 'holder' | 'comple
 export interface CreateDecision {
   /** The id, and so the last segment of the URL: letters, digits, `-` and `_`. Must be new. */
   readonly id?: string | undefined
-  /** The name of the finished file, below the storage's directory; `/` separates folders. Must be new. */
+  /**
+   * The name of the finished file, below the storage's directory; `/` separates folders. Must be new unless `overwrite`
+   * says otherwise. Names that no file system could keep, or one of them would take for another, are refused.
+   */
   readonly name?: string | undefined
+  /**
+   * Whether the finished file takes the place of the file that has its name, in one step and only once it is whole. An
+   * upload that had the name stays finished, but has no file any more; of several that are on their way at the same time
+   * the last to finish counts.
+   * @default false: an upload whose name is taken is refused by 409
+   */
+  readonly overwrite?: boolean | undefined
   /** Takes the place of the client's metadata. */
   readonly metadata?: Readonly<Record<string, string>> | undefined
   /**
@@ -125,7 +135,7 @@ export function hookRequest({ method, path, headers, options }: TusRequest): Hoo
 
 /** A record as hooks see it. */
 export function hookUpload(core: Pick<Core, 'options'>, upload: Upload): HookUpload {
-  const { holder: _, completion: __, activeAtMs: ___, metadata, ...rest } = upload
+  const { holder: _, completion: __, activeAtMs: ___, published: ____, metadata, ...rest } = upload
   return {
     ...rest,
     expiresAtMs: expiresAt(core, upload),
@@ -133,32 +143,10 @@ export function hookUpload(core: Pick<Core, 'options'>, upload: Upload): HookUpl
   }
 }
 
-/** The name of a finished file: relative, without a step up, and nothing that a file system reads otherwise. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
-const FORBIDDEN_IN_NAME = /[\u0000-\u001f\u007f\\:*?"<>|]/
-
-/** What file systems take, in bytes; of a path the rest is for the directory. */
-const MAX_NAME_BYTES = 255
-const MAX_PATH_BYTES = 2048
-
-/**
- * Checks a file name that a hook chose.
- * @throws TypeError if it would lead out of the directory, or into the folder that the storage keeps for itself
- */
-export function checkName(name: string): string {
-  const parts = name.split('/')
-  const bad =
-    FORBIDDEN_IN_NAME.test(name) ||
-    Buffer.byteLength(name) > MAX_PATH_BYTES ||
-    parts.some((part) => part === '' || part === '.' || part === '..' || Buffer.byteLength(part) > MAX_NAME_BYTES) ||
-    parts[0]?.toLowerCase() === '.resumable-upload'
-  if (bad) throw new TypeError(`onUploadCreate: not a file name below the directory: ${JSON.stringify(name)}`)
-  return name
-}
-
 const DECISION_CHECKS: Checks<CreateDecision> = {
   id: anything,
   name: (value) => (typeof value === 'string' ? undefined : 'a file name'),
+  overwrite: boolean,
   metadata: (value) => (typeof value === 'object' && value !== null ? undefined : 'an object of strings'),
   attributes: (value) => (typeof value === 'object' && !Array.isArray(value) ? undefined : 'an object'),
 }

@@ -75,6 +75,7 @@ export class TusServer<Context = unknown> {
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
     // What a kill has left behind is tidied up later; no request depends on it.
     this.#sweeper.start()
+    this.#core.publications.start()
     this.#core.completions.start()
   }
 
@@ -189,7 +190,12 @@ export class TusServer<Context = unknown> {
     this.#core.intake.pace.close()
     // The same goes for what runs in the background. A step of the sweeper that is under way is short where nothing
     // hangs, so it is not cut, however little time there is.
-    await Promise.all([this.#sweeper.close(Math.max(timeoutMs, STOP_MS)), this.#core.completions.close(timeoutMs)])
+    const { completions, publications } = this.#core
+    await Promise.all([
+      this.#sweeper.close(Math.max(timeoutMs, STOP_MS)),
+      completions.close(timeoutMs),
+      publications.close(timeoutMs),
+    ])
     await this.#core.claims.close()
     await this.#core.options.storage.close()
   }

@@ -49,6 +49,7 @@ export class Sweeper {
 
   /** Does what is left to be done for complete uploads, removes all that have expired, and tidies up. */
   async cleanUp(): Promise<CleanUpResult> {
+    await this.#core.publications.runDue()
     const due = this.#core.completions.runDue()
     const [expired] = await Promise.all([this.#removeExpired(), within(MAX_DUE_MS, due)])
     await this.#vacuum()

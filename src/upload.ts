@@ -80,6 +80,13 @@ export interface Upload {
   readonly activeAtMs: number
   /** Whether all bytes are committed. */
   readonly complete: boolean
+  /**
+   * Whether the finished file has its name. `false` while a complete upload waits for that: no client is told yet that
+   * it is finished. `undefined` where the storage has nothing to publish.
+   */
+  readonly published?: boolean | undefined
+  /** Whether the finished file takes the place of the one that has its name. */
+  readonly overwrite?: boolean | undefined
   /** Its role in a concatenation; `undefined` for an upload on its own. */
   readonly concat?: Concat | undefined
   /** What is left to be done once it is complete; `undefined` if that is nothing, or it is not complete. */
@@ -97,7 +104,12 @@ export interface Tombstone {
 }
 
 /** An upload that is to be created. */
-export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'completion' | 'holder' | 'activeAtMs'>
+export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'published' | 'completion' | 'holder' | 'activeAtMs'>
+
+/** Whether an upload has all its bytes, and its finished file no name yet. */
+export function isUnpublished({ complete, published }: Pick<Upload, 'complete' | 'published'>): boolean {
+  return complete && published === false
+}
 
 /** Whether an upload is the one of its id that was created at a time: ids may come again. `undefined` is any time. */
 export function isFrom({ createdAtMs }: Pick<Upload, 'createdAtMs'>, atMs: number | undefined): boolean {

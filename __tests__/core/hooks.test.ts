@@ -144,7 +144,7 @@ describe('onUploadCreate', () => {
   ])('refuses a name that would leave the directory or is no name: %j', async (name) => {
     const { handle, logger } = startServer({ onUploadCreate: () => ({ name }) })
     expect((await handle('POST', '/files', { 'Upload-Length': '3' })).status).toBe(500)
-    expect(String(logger.errors[0])).toContain('file name')
+    expect(String(logger.errors[0])).toContain('is no name for a file')
   })
 
   it('refuses a name of which no file system could make a path', async () => {

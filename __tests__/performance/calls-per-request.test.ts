@@ -8,17 +8,20 @@ type Calls = Readonly<Record<string, number>>
 
 const WRITE: Calls = { 'fs.openSync': 1, 'fs.fstatSync': 1, 'fs.writevSync': 1, 'fs.closeSync': 1 }
 
+/** A finished file gets its name by a link: renaming might replace the file of another, even after a look at what is there. */
+const NAME: Calls = { 'fs.linkSync': 1, 'fs.unlinkSync': 1 }
+
 /** What makes a small finished upload durable: its bytes lie in the record, whose sync many share. */
 const FINISH_SMALL: Calls = {
   'fs.readSync': 1,
-  'fs.renameSync': 1,
+  ...NAME,
   'fs.fdatasync': 1,
   'sql.BEGIN': 1,
   'sql.COMMIT': 1,
 }
 
 /** … and a larger one: the file, the folder it was in, the one it is in now, and the record. */
-const FINISH_LARGE: Calls = { 'fs.fdatasync': 2, 'fs.renameSync': 1, 'fs.open': 2, 'fs.fsync': 2, 'fs.close': 2 }
+const FINISH_LARGE: Calls = { 'fs.fdatasync': 2, ...NAME, 'fs.open': 2, 'fs.fsync': 2, 'fs.close': 2 }
 
 /** So many times it is waited for what others ask of the database, or of the disk, at the same moment. */
 function turns(count: number): Calls {

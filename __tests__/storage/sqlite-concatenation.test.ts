@@ -97,8 +97,8 @@ describe('a kill', () => {
   it.each([
     ['before anything is copied', "stopBefore(fs, 'openSync', '.flat')"],
     ['while it is copied', "stopAfter(fs, 'openSync', '.flat')"],
-    ['before the file gets its name', "stopBefore(fs, 'renameSync', '.flat')"],
-    ['after the file got its name', "stopAfter(fs, 'renameSync', '.flat')"],
+    ['before the file gets its name', "stopBefore(fs, 'linkSync', '.flat')"],
+    ['after the file got its name', "stopAfter(fs, 'linkSync', '.flat')"],
     ['while a partial upload is removed', "stopBefore(promises, 'unlink', 'parts')"],
   ])('%s leaves a final upload that is whole, and that the next process completes', async (_title, stopAt) => {
     const directory = tempFolder()
@@ -139,7 +139,9 @@ describe('a kill', () => {
     const whole = Buffer.concat([ONE, TWO, ONE])
     const { tus, storage, files, parts } = server(directory, { downloads: true })
     const head = await tus.handleRequest('HEAD', '/files/final', { 'Tus-Resumable': '1.0.0' })
+    // No client is told before the file has its name.
     expect(head).toMatchObject({ status: 200, headers: { 'Upload-Offset': `${whole.length}` } })
+    expect(readFileSync(join(directory, 'final')).equals(whole)).toBe(true)
     const read: Uint8Array[] = []
     for await (const chunk of storage.read('final', 0, whole.length)) read.push(chunk)
     expect(Buffer.concat(read).equals(whole)).toBe(true)

@@ -16,6 +16,8 @@ import { join } from 'node:path'
 import { FileBlobs } from '../../src/storage/files/file-blobs.js'
 import { JournalSettler } from '../../src/storage/journal-settler.js'
 import type { StoredUpload } from '../../src/storage/parts.js'
+import { publishLate } from '../../src/storage/publish.js'
+import { openDatabase } from '../../src/storage/sqlite/driver.js'
 import type { SQLiteJournal } from '../../src/storage/sqlite/journal.js'
 import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
@@ -275,7 +277,13 @@ onSmallDisk('a file that can not be made anew is left as it is, and no half of o
   const { id, file } = await finished(first, SMALL)
   const blobs = new FileBlobs({ directory, partsDirectory: join(directory, '.resumable-upload/parts') })
   const filler = fillDisk()
-  expect(() => blobs.restore({ blob: id, name: id }, SMALL, true)).toThrow('ENOSPC')
+  expect(() =>
+    blobs.restore(
+      { blob: id, name: id, identity: undefined, size: 3000, overwrite: false, published: true },
+      SMALL,
+      true,
+    ),
+  ).toThrow('ENOSPC')
   rmSync(filler)
   expect(parts()).toEqual([])
   while ((await open?.vacuum(100))?.more);
@@ -454,47 +462,28 @@ describe('in the background', () => {
     const part = join(directory, '.resumable-upload/parts', id)
     renameSync(join(directory, 'folder/the-file'), part)
     rmSync(join(directory, 'folder'), { recursive: true })
+    const database = openDatabase(join(directory, '.resumable-upload/uploads.sqlite'))
+    database.exec('UPDATE uploads SET published = 0, publish_at = 0')
+    database.close()
     return { id, part }
   }
 
-  it('a file that never got its name gets it before its entry goes', async () => {
-    await unplace()
-    const { sync } = records.journal
-    Object.assign(records.journal, { sync: () => sync().then(() => synced.push('records')) })
-    const { place } = blobs
-    blobs.place = (blob, name) => {
-      synced.push(`place ${name}`)
-      place.call(blobs, blob, name)
-    }
+  it('a file that never got its name is left to those who publish, and its entry stays until it has it', async () => {
+    const { id, part } = await unplace()
     await afterMs(100_000)
-    expect(synced).toEqual([
-      'bytes of folder/the-file',
-      'records',
-      'place folder/the-file',
-      'bytes of folder/the-file',
-      'name of folder/the-file',
-    ])
-    expect(await left()).toBe(0)
-    expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
-    expect(parts()).toEqual([])
-  })
-
-  it('one that gets it by somebody else meanwhile is synced all the same', async () => {
-    await unplace()
-    const { sync } = blobs
-    blobs.sync = (blob) => {
-      blobs.place(blob, 'folder/the-file')
-      synced.length = 0
-      return sync.call(blobs, blob)
-    }
-    await afterMs(100_000)
+    expect([synced, await left()]).toEqual([[], 1])
+    expect(await publishLate(records, blobs, id, { durable: true, retryAfterMs: 1000, now: () => now })).toBe(true)
+    expect(existsSync(part)).toBe(false)
+    synced = []
+    await afterMs(40_000)
     expect(synced).toEqual(['bytes of folder/the-file', 'name of folder/the-file'])
     expect(await left()).toBe(0)
+    expect(readFileSync(join(directory, 'folder/the-file')).equals(SMALL)).toBe(true)
   })
 
   it('one that is removed meanwhile gets none, and the blob of another upload with its id stays', async () => {
     const { id, part } = await unplace()
-    const { sync } = records.journal
+    const sync = records.sync.bind(records)
     const another = async (): Promise<void> => {
       const subject = await start()
       const { fence } = await subject.claim(id)
@@ -502,8 +491,8 @@ describe('in the background', () => {
       writeFileSync(part, 'of another one')
       await sync()
     }
-    Object.assign(records.journal, { sync: another })
-    await afterMs(100_000)
+    jest.spyOn(records, 'sync').mockImplementationOnce(another)
+    expect(await publishLate(records, blobs, id, { durable: true, retryAfterMs: 1000, now: () => now })).toBe(false)
     expect(readFileSync(part, 'utf8')).toBe('of another one')
     expect(existsSync(join(directory, 'folder'))).toBe(false)
   })

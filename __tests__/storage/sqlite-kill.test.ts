@@ -8,6 +8,7 @@ import { tempFolder } from './support/temp-folder.js'
 
 const [FIRST, SECOND, THIRD] = [bytes(300_000, 1), bytes(400_000, 2), bytes(200_000, 3)]
 const LEASE_MS = 600_000
+const PUBLISH = { durable: true, retryAfterMs: 1000 }
 const LENGTH = FIRST.length + SECOND.length + THIRD.length
 
 /**
@@ -144,20 +145,25 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     await stage.write([FIRST, SECOND, THIRD])
     await stage.commit({ to: ${LENGTH}, complete: true, durable: true })`
 
-  it.each(['a reader', 'tidying up'])(
-    'after the last commit and before the file is placed: %s places it',
+  it.each(['the next to look', 'tidying up'])(
+    'after the last commit and before the file has its name: %s publishes it',
     async (who) => {
       const directory = await prepared()
-      await killed(directory, `stopBefore(fs, 'renameSync', 'the-file')`, COMPLETE)
+      await killed(directory, `stopBefore(fs, 'linkSync', 'the-file')`, COMPLETE)
       const reopened = reopen(directory)
       expect(existsSync(reopened.file)).toBe(false)
-      expect((await reopened.subject.get('id')).complete).toBe(true)
+      expect(await reopened.subject.get('id')).toMatchObject({ complete: true, published: false })
+      expect(await reopened.storage.unpublished(10)).toEqual([])
+      expect(await reopened.storage.publish('id', PUBLISH)).toBe(false)
       // As long as whoever completed it might still live, it is read from where it is.
       await reopened.subject.assertBytes('id', WHOLE)
       expect(existsSync(reopened.file)).toBe(false)
       await reopened.subject.expire()
-      if (who === 'a reader') await reopened.subject.assertBytes('id', WHOLE)
-      else await vacuum(reopened)
+      expect(await reopened.storage.unpublished(10)).toEqual(['id'])
+      if (who === 'tidying up') await vacuum(reopened)
+      else expect(await reopened.storage.publish('id', PUBLISH)).toBe(true)
+      expect(await reopened.subject.get('id')).toMatchObject({ complete: true, published: true })
+      expect(await reopened.storage.unpublished(10)).toEqual([])
       assertSameBytes(readFileSync(reopened.file), WHOLE)
       expect(reopened.parts()).toEqual([])
       await vacuum(reopened)
@@ -165,23 +171,28 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     },
   )
 
-  it('before the file is placed, and something is left to be done: whoever takes that on gives it its name', async () => {
+  it('before the file has its name, and a hook waits: it is not due before the file is published', async () => {
     const directory = await prepared()
     const completion = `, completion: { owner: 'A', ttlMs: 0 }`
     await killed(
       directory,
-      `stopBefore(fs, 'renameSync', 'the-file')`,
+      `stopBefore(fs, 'linkSync', 'the-file')`,
       COMPLETE.replace(', durable: true', `, durable: false, release: true${completion}`),
     )
-    const { storage, file } = reopen(directory)
-    expect(await storage.takeCompletion?.('id', { owner: 'B', ttlMs: 1000, dead: 'A' })).toMatchObject({ attempt: 2 })
-    expect(await storage.flatten?.('id', 2, true)).toBe(true)
+    const { storage, subject, file } = reopen(directory)
+    const request = { owner: 'B', ttlMs: 1000, dead: 'A' }
+    expect(await storage.takeCompletion('id', request)).toBeUndefined()
+    await subject.expire()
+    expect(await storage.dueCompletions({ step: 'hook', maxBytes: LENGTH, limit: 10 })).toEqual([])
+    expect(await storage.publish('id', PUBLISH)).toBe(true)
+    expect(await storage.dueCompletions({ step: 'hook', maxBytes: LENGTH, limit: 10 })).toEqual(['id'])
+    expect(await storage.takeCompletion('id', request)).toMatchObject({ attempt: 2 })
     assertSameBytes(readFileSync(file), WHOLE)
   })
 
   it('before the file is placed, and the claim runs out and is taken over: the file is placed all the same', async () => {
     const directory = await prepared()
-    await killed(directory, `stopBefore(fs, 'renameSync', 'the-file')`, COMPLETE.replace('open()', "open('A', -1000)"))
+    await killed(directory, `stopBefore(fs, 'linkSync', 'the-file')`, COMPLETE.replace('open()', "open('A', -1000)"))
     const reopened = reopen(directory)
     const { fence } = await reopened.subject.claim('id', 'C')
     await reopened.subject.release('id', fence)
@@ -190,13 +201,21 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     await reopened.subject.assertBytes('id', WHOLE)
   })
 
-  it('after the file is placed: nothing is left to do', async () => {
+  it.each([
+    ['after the file has its name', `stopAfter(fs, 'linkSync', 'the-file')`],
+    ['after the file has but one name', `stopAfter(fs, 'unlinkSync', 'parts')`],
+  ])('%s, and before the record says so: it is published, and no other file is touched', async (_when, stopAt) => {
     const directory = await prepared()
-    await killed(directory, `stopAfter(fs, 'renameSync', 'the-file')`, COMPLETE)
+    await killed(directory, stopAt, COMPLETE)
     const reopened = reopen(directory)
     assertSameBytes(readFileSync(reopened.file), WHOLE)
     await reopened.subject.assertBytes('id', WHOLE)
+    expect(await reopened.subject.get('id')).toMatchObject({ published: false })
+    await reopened.subject.expire()
+    expect(await reopened.storage.publish('id', PUBLISH)).toBe(true)
+    expect(await reopened.subject.get('id')).toMatchObject({ published: true })
     await vacuum(reopened)
+    expect(reopened.parts()).toEqual([])
     await reopened.subject.assertBytes('id', WHOLE)
   })
 

@@ -295,13 +295,9 @@ describe('beside a completion that waits for the disk', () => {
 
   it.each([
     ['the vacuum', ({ storage }: Subject) => (storage as CombinedStorage).vacuum(20)],
-    ['a reader', (subject: Subject, id: string) => subject.assertBytes(id, FIRST, REST)],
     [
-      'who does what is left',
-      async ({ storage }: Subject, id: string) => {
-        const taken = await storage.takeCompletion?.(id, { owner: 'B', ttlMs: LEASE_MS })
-        await storage.flatten?.(id, taken?.attempt ?? 0, true)
-      },
+      'who publishes late',
+      ({ storage }: Subject, id: string) => storage.publish?.(id, { durable: true, retryAfterMs: 1000 }),
     ],
   ])('%s gives the file its name once the claim has run out, but after the record', async (_who, act) => {
     const { one, other, file } = twoProcesses()
@@ -309,7 +305,9 @@ describe('beside a completion that waits for the disk', () => {
     const stage = await one.subject.open(id)
     await stage.write(FIRST, REST)
     // As after a kill.
-    const place = jest.spyOn(one.blobs, 'place').mockImplementation(() => {})
+    const place = jest.spyOn(one.blobs, 'place').mockImplementation(() => {
+      throw new Error('EACCES')
+    })
     await stage.commit({ complete: true, completion: { owner: undefined, ttlMs: 0 } })
     await stage.close()
     place.mockRestore()
@@ -329,11 +327,12 @@ describe('beside a completion that waits for the disk', () => {
     const read = jest.spyOn(other.blobs, 'read')
     jest.spyOn(other.blobs, 'size').mockImplementationOnce((blob) => {
       const found = size(blob)
-      other.blobs.place(blob, 'a')
+      other.blobs.place(blob, { name: 'a', identity: undefined, size: 50_000, overwrite: false })
+      other.blobs.settlePlaced(blob)
       return found
     })
     await other.subject.assertBytes(id, FIRST, REST)
-    expect(read.mock.calls.map(([from]) => from)).toEqual([{ blob: id }, { name: 'a', size: 50_000 }])
+    expect(read.mock.calls.map(([from]) => from)).toMatchObject([{ blob: id }, { name: 'a' }])
     gate.resolve()
     await commit
     await stage.close()
@@ -355,7 +354,7 @@ describe('beside a completion that waits for the disk', () => {
     gate.resolve()
     await commit
     await stage.close()
-    await one.blobs.takeBack('a', id)
+    await one.blobs.takeBack({ name: 'a', identity: undefined, size: 50_000, overwrite: false }, id)
     const syncing = slowSync(other.records)
     const step = other.storage.vacuum(20)
     await syncing.begun.promise

@@ -44,6 +44,7 @@ export class Completions {
       report: (error) => this.#reportInBackground(error),
     })
     this.#waits = new Waits(core, {
+      isThrough: (upload) => this.#isThrough(upload),
       running: (id) => this.#running.get(id),
       begin: (upload, dead) => this.#beginForWaiting(upload, dead),
       report: (error) => this.#reportInBackground(error),
@@ -105,7 +106,7 @@ export class Completions {
   }
 
   /**
-   * Waits until a complete upload is settled, if clients have to wait for that: joins the try that runs, and makes one
+   * Waits until a complete upload is settled, if clients have to wait for that, and until a final one has its file: joins the try that runs, and makes one
    * that is due. No longer than a request waits for a claim, and not for one that failed and is due later.
    * @param upload - as it was read just now
    * @param signal - the client's
@@ -113,9 +114,7 @@ export class Completions {
    * @throws TusError `ERR_PROCESSING`
    */
   async settled(upload: Upload, signal: () => AbortSignal | undefined): Promise<Upload | undefined> {
-    const { completion } = upload
-    if (completion === undefined || completion.settled || !this.areAwaited) return upload
-    return this.#waits.settled(upload.id, signal)
+    return this.#isThrough(upload) ? upload : this.#waits.settled(upload.id, signal)
   }
 
   /** Refuses all requests that wait for an upload to be settled. */
@@ -155,6 +154,12 @@ export class Completions {
   async #end(): Promise<void> {
     await this.#search.close()
     await Promise.allSettled([...this.#running.values(), ...this.#inBackground])
+  }
+
+  /** Whether a client may be told of a complete upload: it has its file, and no hook that it has to wait for. */
+  #isThrough({ completion, published }: Upload): boolean {
+    if (completion === undefined || completion.settled) return true
+    return !this.areAwaited && published !== false
   }
 
   async #takeOverFromDead(id: string, worker: string | undefined): Promise<void> {

@@ -9,6 +9,8 @@ const CHECK_MS = 250
 
 /** What {@link Waits} needs of the loop around it. */
 export interface WaitActions {
+  /** Whether nothing is to be waited for. */
+  isThrough(upload: Upload): boolean
   /** The try that runs here, if one does. */
   running(id: string): Promise<unknown> | undefined
   /**
@@ -55,7 +57,7 @@ export class Waits {
     if (!this.#stopped) await this.#wait(this.#watchOf(id), claimWaitMs, signal())
     const upload = await storage.get(id)
     const completion = upload?.completion
-    if (completion === undefined || completion.settled) return upload
+    if (upload === undefined || completion === undefined || this.#actions.isThrough(upload)) return upload
     const isLater = completion.worker === undefined && completion.dueAtMs !== undefined
     throw processing(isLater ? (completion.dueAtMs ?? 0) - now() : undefined)
   }
@@ -115,7 +117,7 @@ export class Waits {
       if (running !== undefined) await Promise.race([running.catch(() => {}), abandoned])
       const upload = await options.storage.get(id)
       const completion = upload?.completion
-      if (upload === undefined || completion === undefined || completion.settled) return
+      if (upload === undefined || completion === undefined || this.#actions.isThrough(upload)) return
       const { worker, dueAtMs = 0 } = completion
       const isDue = dueAtMs <= options.now()
       if (!isDue && worker === undefined) return

@@ -1,11 +1,12 @@
 // What follows when an upload is complete: the application is told, and final uploads that waited for it are assembled.
 
 import { assembleFinalsOf } from '../assembly.js'
+import { processing } from '../completions/processing.js'
 import type { Core } from '../core.js'
 import { TusError, toTusError } from '../errors.js'
 import { hookRequest } from '../hooks.js'
 import type { TusRequest, TusResponse } from '../request.js'
-import { type CompletionResult, isPartial, type Upload } from '../upload.js'
+import { type CompletionResult, isPartial, isUnpublished, type Upload } from '../upload.js'
 import { expiresAt } from './expiry.js'
 
 /**
@@ -14,6 +15,7 @@ import { expiresAt } from './expiry.js'
  * @throws TusError the application's verdict, or whatever else went wrong
  */
 export async function finish(core: Core, request: TusRequest, upload: Upload): Promise<CompletionResult | undefined> {
+  if (isUnpublished(upload)) await publish(core, upload.id)
   if (isPartial(upload)) await assembleFinalsOf(core, upload.id)
   else if (core.completions.areAwaited) return core.completions.finish(upload, hookRequest(request))
   else if (core.options.hooks.onUploadComplete !== undefined) core.completions.wake('hook')
@@ -24,6 +26,16 @@ export async function finish(core: Core, request: TusRequest, upload: Upload): P
 export function expiryOfFinished(core: Core, upload: Upload): number | undefined {
   const isSettled = core.completions.requestFor(upload) === undefined || core.completions.areAwaited
   return isSettled ? expiresAt(core, { ...upload, activeAtMs: core.options.now() }) : undefined
+}
+
+async function publish({ completions, options, publications }: Core, id: string): Promise<void> {
+  try {
+    if (!(await publications.publish(id))) throw processing()
+  } catch (error) {
+    // The commit has given this request the right to run the hook, which comes after the file.
+    if (completions.areAwaited) await options.storage.settleCompletion?.(id, 1, { retryAfterMs: 0, step: 'hook' })
+    throw error
+  }
 }
 
 /**

@@ -3,7 +3,7 @@
 import type { Core } from '../core.js'
 import { TusError } from '../errors.js'
 import { formatUploadMetadata, isUploadMetadata } from '../headers/upload-metadata.js'
-import { type CreateDecision, checkDecision, checkName, copyAttributes, hookRequest, hookUpload } from '../hooks.js'
+import { type CreateDecision, checkDecision, copyAttributes, hookRequest, hookUpload } from '../hooks.js'
 import { randomId } from '../random-id.js'
 import type { TusRequest } from '../request.js'
 import { isUploadId } from '../route.js'
@@ -42,14 +42,32 @@ export async function reserve(
     }
     upload = decided(upload, (await hooks.onUploadCreate(event)) ?? {})
   }
-  if (!isUploadId(upload.id)) throw new TypeError(`not an id: ${JSON.stringify(upload.id)}`)
+  checkStrings(upload)
   // Before there is a record: without a URL nobody could reach it.
   const chosen = locationOf(core, request, untouched(upload))
   const location = typeof chosen === 'string' ? chosen : await chosen
   const result = await storage.create(upload)
+  if (result === 'created') return { upload, location }
   if (result === 'exists') throw new TusError('ERR_EXISTS')
   if (result === 'no-partial') throw new TusError('ERR_NO_PARTIAL')
-  return { upload, location }
+  const error = new TypeError(`${JSON.stringify(upload.name)} is no name for a file: ${result.reason}`)
+  if (result.refused === 'bad-name') throw error
+  // The client may try it with another name; the application's author should know that its names collide.
+  core.report(error)
+  throw new TusError('ERR_EXISTS', { cause: error })
+}
+
+/** What came from the application: a number or a `String` passes for a string in many places, but not in all. */
+function checkStrings({ id, name, overwrite = false }: NewUpload): void {
+  if (typeof id !== 'string' || !isUploadId(id)) {
+    throw new TypeError(`an id must be a string of 1 to 200 letters, digits, "-" and "_", not ${shown(id)}`)
+  }
+  if (typeof name !== 'string') throw new TypeError(`the name of an upload must be a string, not ${shown(name)}`)
+  if (typeof overwrite !== 'boolean') throw new TypeError(`overwrite must be true or false, not ${shown(overwrite)}`)
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? JSON.stringify(value) : `${typeof value}: ${String(value)}`
 }
 
 /** The record of an upload that was created just now. */
@@ -58,13 +76,14 @@ export function untouched(upload: NewUpload): Upload {
 }
 
 function decided(upload: NewUpload, decision: CreateDecision): NewUpload {
-  const { id = upload.id, name = id, metadata, attributes } = checkDecision(decision)
+  const { id = upload.id, name = id, metadata, attributes, overwrite = false } = checkDecision(decision)
   return {
     ...upload,
     id,
-    name: name === id ? id : checkName(name),
+    name,
     metadata: metadata ? formatUploadMetadata(metadata) : upload.metadata,
     attributes: attributes && copyAttributes(attributes),
+    ...(overwrite && { overwrite }),
   }
 }
 

@@ -35,7 +35,7 @@ export interface Stored {
   readonly offset: number
   /** When the upload expires now, in milliseconds since the epoch; of one that is completed, see `expiryOfFinished`. */
   readonly expiresAtMs: number | undefined
-  /** The upload, if the chunk has completed it. */
+  /** The upload, if the chunk has completed it. Its file may have no name yet. */
   readonly completed: Upload | undefined
 }
 
@@ -115,9 +115,13 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
   const syncSoon = durability === 'completed'
   let committed = upload.offset
   let { activeAtMs } = upload
+  let published = true
   const commit = async (to: number, rest: Partial<Commit>): Promise<void> => {
     const now = core.options.now()
-    requireOk(await stage.commit({ to, length: declared, activeAtMs: now, durable, syncSoon, ...rest }))
+    const result = await stage.commit({ to, length: declared, activeAtMs: now, durable, syncSoon, ...rest })
+    if (result === 'lost') core.report(bytesWereLost(upload))
+    requireOk(result)
+    published = result !== 'unpublished'
     if (rest.release) claim.released()
     committed = to
     activeAtMs = now
@@ -160,7 +164,8 @@ async function receiveInto(core: Core, stage: Stage, claim: Claim, chunk: Chunk,
     if (received.ending !== 'failed' || isTusError(error)) throw error
   }
   if (received.ending !== 'complete') throw withStored(failureOf(received), standing())
-  const completed = complete && !upload.complete ? { ...upload, offset: to, length, activeAtMs, complete } : undefined
+  const isCompleted = complete && !upload.complete
+  const completed = isCompleted ? { ...upload, offset: to, length, activeAtMs, complete, published } : undefined
   return { ...standing(), completed }
 }
 
@@ -224,8 +229,15 @@ function withoutLastByte(staged: number, committed: number): number {
 
 function requireOk(result: CommitResult): void {
   if (result === 'fenced') throw new TusError('ERR_STOPPED')
-  if (result === 'moved') throw new TusError('ERR_OFFSET_MISMATCH')
+  if (result === 'moved' || result === 'lost') throw new TusError('ERR_OFFSET_MISMATCH')
   if (result === 'gone') throw new TusError('ERR_NOT_FOUND')
+}
+
+function bytesWereLost({ id, offset }: Upload): Error {
+  return new Error(
+    `of the upload ${id} not all of the ${offset} bytes are there that were stored: something other than this server has ` +
+      'removed or replaced its unfinished file. It goes on from what is there. Exclude .resumable-upload from clean-up jobs.',
+  )
 }
 
 function failureOf({ ending, cause }: Received): TusError {

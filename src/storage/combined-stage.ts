@@ -1,8 +1,18 @@
 // The stage of a combined storage: bytes go to a blob first, the record follows by compare-and-swap.
 
 import { isPartial } from '../upload.js'
-import type { Blobs, BlobWriter, Piece, Records, StoredUpload } from './parts.js'
-import { piecesAfterDistrust, readPieces } from './pieces.js'
+import { fallBackToKept, fallBackToSynced, type Loss, lossOf, wasNotTried } from './lost-bytes.js'
+import {
+  type Blobs,
+  type BlobWriter,
+  type Piece,
+  type RecordCommitResult,
+  type Records,
+  type StoredUpload,
+  wereBytesMissing,
+} from './parts.js'
+import { fileOf, readPieces } from './pieces.js'
+import { publishCommitted } from './publish.js'
 import type { Commit, CommitResult, Stage } from './storage.js'
 
 /** What {@link CombinedStage} begins with. */
@@ -22,15 +32,12 @@ export interface CombinedStageOptions {
 /** So many bytes are committed before they are brought to the disk in the background: what a power loss costs. */
 const SYNC_SOON_BYTES = 64 * 1024 * 1024
 
-type Loss = Exclude<CommitResult, 'ok'>
-
 /** One stage. It opens its blob with the first byte, so that one which gets none touches nothing. */
 export class CombinedStage implements Stage {
   readonly #records: Records
   readonly #blobs: Blobs
   readonly #id: string
   readonly #fence: number
-  readonly #name: string
   readonly #upload: StoredUpload | undefined
   readonly #inBackground: (work: () => Promise<void>) => void
   readonly #takesJournaled: (bytes: number) => boolean
@@ -56,7 +63,6 @@ export class CombinedStage implements Stage {
     this.#blobs = blobs
     this.#id = id
     this.#fence = fence
-    this.#name = upload?.name ?? id
     this.#upload = upload
     this.#inBackground = options.inBackground
     this.#takesJournaled = options.takesJournaled
@@ -94,8 +100,9 @@ export class CombinedStage implements Stage {
     const journaled = this.#isForJournal(commit) ? await this.#writer?.contents(to) : undefined
     const syncs = durable && journaled === undefined
     if (syncs) await this.#trusting(() => this.#sync())
-    // A durable commit must not be seen by others before it is on the disk, so the claim covers the sync.
-    const own = { ...commit, release: release && !durable }
+    // A durable commit must not be seen by others before it is on the disk, nor a finished upload without its file, so
+    // the claim covers that.
+    const own = { ...commit, release: release && !durable && !this.#isToBePublished(complete) }
     const result = await this.#commitRecord(own, scattered && this.#pieces, journaled)
     if (result !== 'ok') {
       this.#loss = result
@@ -109,12 +116,14 @@ export class CombinedStage implements Stage {
     if (complete) this.#loss = 'moved'
     else if (release) this.#loss = 'fenced'
     if (durable) await this.#syncRecords()
-    if (complete) await this.#finish(syncs)
+    const published = complete ? await this.#publish(to, syncs) : undefined
     if (durable) this.#synced = to
     else if (syncSoon && !complete) this.#syncSoon()
-    if (durable && release) await this.#records.release(this.#id, this.#fence)
+    if (published && release) await this.#records.releasePublished(this.#id, this.#fence)
+    else if (release && !own.release) await this.#records.release(this.#id, this.#fence)
+    else if (published && this.#upload) await this.#records.published(this.#upload)
     if (scattered) await this.#removeBlobs(scattered)
-    return 'ok'
+    return published === false ? 'unpublished' : 'ok'
   }
 
   async discard(): Promise<void> {
@@ -141,7 +150,7 @@ export class CombinedStage implements Stage {
     commit: Commit,
     pieces: readonly Piece[] | undefined,
     journaled: Uint8Array | undefined,
-  ): Promise<CommitResult> {
+  ): Promise<RecordCommitResult> {
     try {
       return await this.#records.commit(this.#id, this.#fence, {
         from: this.#committed,
@@ -154,6 +163,8 @@ export class CombinedStage implements Stage {
         completion: commit.completion,
         synced: commit.durable,
         journaled,
+        isToBePublished: this.#isToBePublished(commit.complete ?? false),
+        identity: this.#writer?.identity,
       })
     } catch (error) {
       // It may have been done all the same, so nothing must be cut off that it may have committed.
@@ -169,22 +180,23 @@ export class CombinedStage implements Stage {
     this.#staged = size
   }
 
-  async #finish(durable: boolean): Promise<void> {
+  /** A partial upload is never a file: others refer to its blob. */
+  #isToBePublished(complete: boolean): boolean {
+    return complete && !this.#isPartial && this.#pieces.length > 0
+  }
+
+  /**
+   * Gives the finished file its name: only now that the record has reached the disk, which must never be of a time when
+   * the blob had not moved yet.
+   * @returns whether it has it now; `undefined` if there is nothing to publish
+   */
+  async #publish(size: number, durable: boolean): Promise<boolean | undefined> {
+    const identity = this.#writer?.identity
     await this.#closeWriter()
     const blob = this.#pieces.at(-1)?.blob
-    // A partial upload is never a file: others refer to its blob.
-    if (blob === undefined || this.#isPartial) return
-    // Only now that the record has reached the disk: it must never be of a time when the blob had not moved yet.
-    await this.#blobs.place(blob, this.#name)
-    if (!durable) return
-    await this.#trusting(async () => {
-      try {
-        await this.#blobs.syncPlaced(this.#name)
-      } catch (error) {
-        if (!wasNotTried(error)) await this.#blobs.takeBack(this.#name, blob)
-        throw error
-      }
-    })
+    if (this.#upload === undefined || blob === undefined || !this.#isToBePublished(true)) return undefined
+    const file = fileOf({ ...this.#upload, offset: size, identity })
+    return publishCommitted(this.#blobs, blob, file, durable ? (sync) => this.#trusting(sync) : undefined)
   }
 
   get #isPartial(): boolean {
@@ -230,24 +242,12 @@ export class CombinedStage implements Stage {
   async #distrust(): Promise<void> {
     this.#end = 'bytes of this stage may be lost'
     await this.#closeWriter()
-    await this.#fallBack()
-  }
-
-  async #fallBack(): Promise<void> {
-    for (;;) {
-      const upload = await this.#records.get(this.#id)
-      // Another upload may have the id by now.
-      if (upload === undefined || upload.createdAtMs !== this.#upload?.createdAtMs) return
-      if (upload.offset < this.#synced) return
-      // Whoever goes on from there has its pieces already, and writes again all that may be lost.
-      if (upload.offset === this.#synced && upload.fence !== this.#fence) return
-      // What is complete was synced by whoever completed it. That may be this stage, whose claim holds until it has been.
-      if (upload.complete && (upload.fence !== this.#fence || upload.holder === undefined)) return
-      const trusted = upload.fence === this.#fence ? this.#scattered : undefined
-      const again = `${this.#id}.${this.#fence}.again`
-      const pieces = piecesAfterDistrust(trusted ?? upload.pieces, this.#synced, again)
-      if (await this.#records.fallBack(upload, this.#synced, pieces)) return
-    }
+    await fallBackToSynced(this.#records, {
+      upload: this.#upload,
+      fence: this.#fence,
+      synced: this.#synced,
+      scattered: this.#scattered,
+    })
   }
 
   #syncSoon(): void {
@@ -282,14 +282,24 @@ export class CombinedStage implements Stage {
   async #open(): Promise<BlobWriter | undefined> {
     const last = this.#pieces.at(-1)
     if (this.#writer !== undefined || this.#loss !== undefined || last === undefined) return this.#writer
+    const size = this.#committed - last.start
     try {
-      this.#writer = await this.#blobs.open(last.blob, this.#committed - last.start)
+      const identity = size > 0 ? this.#upload?.identity : undefined
+      this.#writer = await this.#blobs.open(last.blob, size, identity)
     } catch (error) {
       // Whoever took over may have finished or removed the upload, and this blob with it.
       this.#loss = lossOf(await this.#records.get(this.#id), this.#fence, this.#committed)
-      if (this.#loss === undefined) throw error
+      if (this.#loss === undefined) await this.#goBack(error)
     }
     return this.#writer
+  }
+
+  /** Goes back to the bytes that are there, if some are missing. @throws any other error */
+  async #goBack(error: unknown): Promise<void> {
+    if (!wereBytesMissing(error)) throw error
+    const { replaced = false } = error
+    const claim = { id: this.#id, fence: this.#fence, from: this.#committed, replaced }
+    this.#loss = await fallBackToKept(this.#records, this.#blobs, claim)
   }
 
   async #closeWriter(): Promise<void> {
@@ -312,7 +322,7 @@ export class CombinedStage implements Stage {
       await this.#blobs.remove(blob)
       // Whoever took over does not need what was written since the last commit, and may have had it removed.
       this.#loss = lossOf(await this.#records.get(this.#id), this.#fence, this.#committed)
-      if (this.#loss === undefined) throw error
+      if (this.#loss === undefined) await this.#goBack(error)
       return
     }
     await this.#closeWriter()
@@ -328,17 +338,6 @@ export class CombinedStage implements Stage {
       } catch {}
     }
   }
-}
-
-/** Whether it never came to a sync, for want of a descriptor, say: then nothing is lost by it. */
-function wasNotTried(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException | undefined)?.syscall === 'open'
-}
-
-function lossOf(upload: StoredUpload | undefined, fence: number, from: number): Loss | undefined {
-  if (upload === undefined) return 'gone'
-  if (upload.fence !== fence || upload.holder === undefined) return 'fenced'
-  return upload.offset !== from || upload.complete ? 'moved' : undefined
 }
 
 function byteLength(chunks: readonly Uint8Array[]): number {

@@ -2,9 +2,11 @@
 
 import type { NewUpload, Tombstone, Upload } from '../upload.js'
 import { CombinedStage } from './combined-stage.js'
+import { whyBadName } from './file-names.js'
 import { JournalSettler } from './journal-settler.js'
 import type { Blobs, Piece, Records, StoredUpload } from './parts.js'
-import { isFile, isReady, keptBytes, piecesUpTo, placeUpload, readPieces } from './pieces.js'
+import { fileOf, isFile, keptBytes, piecesUpTo, readPieces } from './pieces.js'
+import { publishLate } from './publish.js'
 import type {
   Assembly,
   AssemblyResult,
@@ -16,12 +18,13 @@ import type {
   CreateResult,
   DueRequest,
   ExpiredRequest,
+  PublishRequest,
   RemoveOptions,
   RemoveResult,
   Stage,
   Storage,
 } from './storage.js'
-import { finishRemoval, placeLate, unsharedBlobs, Vacuum } from './vacuum.js'
+import { finishRemoval, unsharedBlobs, Vacuum } from './vacuum.js'
 
 /** For so long more the vacuum leaves a removal that takes long to whoever does it. */
 const REMOVAL_LEASE_MS = 60_000
@@ -58,7 +61,9 @@ export class CombinedStorage implements Storage {
 
   /** {@inheritDoc Storage.create} */
   create(upload: NewUpload): Awaitable<CreateResult> {
-    return this.#records.create(upload)
+    // The id is the name of the unfinished file.
+    const reason = whyBadName(upload.name) ?? (upload.id === upload.name ? undefined : whyBadName(upload.id))
+    return reason === undefined ? this.#records.create(upload) : { refused: 'bad-name', reason }
   }
 
   /** {@inheritDoc Storage.get} */
@@ -131,7 +136,7 @@ export class CombinedStorage implements Storage {
       try {
         const chunks = inBlobs
           ? readPieces(this.#blobs, upload.pieces, position, upTo)
-          : this.#blobs.read({ name: upload.name, size: upload.offset }, position, upTo)
+          : this.#blobs.read(fileOf(upload), position, upTo)
         for await (const chunk of chunks) {
           position += chunk.length
           yield chunk
@@ -173,15 +178,12 @@ export class CombinedStorage implements Storage {
   async flatten(id: string, attempt: number, durable: boolean): Promise<boolean> {
     const upload = await this.#records.get(id)
     if (upload === undefined) return false
-    // It was made before, if not yet under its name; the application may have moved it since.
-    if (isFile(upload)) return this.#placeAgain(upload)
+    // A try before this one has made the file; the application may have moved it since.
+    if (isFile(upload)) return this.publish(id, { durable, retryAfterMs: 0 })
     if (!(await this.#detach(upload, attempt, durable))) return false
-    const now = await this.#records.get(id)
-    if (now === undefined || !isFile(now)) return false
-    await placeUpload(this.#blobs, now)
     // What the partial uploads left here when they were removed.
     const left = await unsharedBlobs(this.#records, upload)
-    if (durable) await Promise.all([this.#blobs.syncPlaced(now.name), this.#records.sync()])
+    if (!(await this.publish(id, { durable, retryAfterMs: 0 }))) return false
     for (const blob of left) await this.#blobs.remove(blob)
     return true
   }
@@ -214,6 +216,16 @@ export class CombinedStorage implements Storage {
   /** {@inheritDoc Storage.settleCompletion} */
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean> {
     return this.#records.settleCompletion(id, attempt, outcome)
+  }
+
+  /** {@inheritDoc Storage.unpublished} */
+  unpublished(limit: number): Awaitable<readonly string[]> {
+    return this.#records.unpublished(limit)
+  }
+
+  /** {@inheritDoc Storage.publish} */
+  publish(id: string, request: PublishRequest): Promise<boolean> {
+    return publishLate(this.#records, this.#blobs, id, { ...request, now: this.#now })
   }
 
   /** {@inheritDoc Storage.vacuum} */
@@ -265,15 +277,9 @@ export class CombinedStorage implements Storage {
     return now && { upload: now, fence: result.fence }
   }
 
-  /** Whether the bytes of an upload are still in its blobs. A file that only lacks its name gets that, if it can. */
+  /** Whether the bytes of an upload are still in its blobs: what keeps it from getting its name does not keep it from being read. */
   async #isInBlobs(upload: StoredUpload): Promise<boolean> {
-    if (!isFile(upload)) return true
-    const { blob } = upload.pieces.at(-1) as Piece
-    if ((await this.#blobs.size(blob)) === 0) return false
-    if (!isReady(upload, this.#now())) return true
-    // What keeps it from getting its name need not keep it from being read.
-    await placeLate(this.#records, this.#blobs, upload).catch(() => {})
-    return (await this.#blobs.size(blob)) > 0
+    return !isFile(upload) || (await this.#blobs.size((upload.pieces.at(-1) as Piece).blob)) > 0
   }
 
   /** Copies the pieces of a final upload into one blob of its own, named after the try, so that no late one meets it. */
@@ -288,7 +294,7 @@ export class CombinedStorage implements Storage {
       } finally {
         await writer.close()
       }
-      done = await this.#records.detach(id, attempt, [{ start: 0, blob }])
+      done = await this.#records.detach(id, attempt, [{ start: 0, blob }], writer.identity)
       return done
     } catch (error) {
       // Removed while it was copied.
@@ -297,13 +303,6 @@ export class CombinedStorage implements Storage {
     } finally {
       if (!done) await this.#blobs.remove(blob)
     }
-  }
-
-  async #placeAgain(upload: StoredUpload): Promise<boolean> {
-    await placeLate(this.#records, this.#blobs, upload).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'ENOENT') throw error
-    })
-    return true
   }
 }
 

@@ -1,6 +1,6 @@
 // Brings the files of journaled uploads to the disk, some time after they were finished, and drops their entries.
 
-import type { Blobs, Journal, JournalEntry, JournaledFile } from './parts.js'
+import type { Blobs, Journal, JournalEntry } from './parts.js'
 import type { Awaitable } from './storage.js'
 
 /** How often it is looked for some, while there are any, in milliseconds. */
@@ -149,24 +149,9 @@ export class JournalSettler {
       return false
     }
     const syncFile = (): Promise<boolean> => this.#trusting(entry, () => this.#blobs.syncFile(file.name))
-    if (await syncFile()) return true
-    await this.#placeLate(entry, file)
-    // It may have got its name by somebody else meanwhile.
+    // It has no name yet: it gets that from those who look for such files.
+    if (!file.published) return false
     return (await syncFile()) || this.#isOld(entry)
-  }
-
-  /** Gives a file its name, if whoever completed the upload was killed before that. */
-  async #placeLate(entry: JournalEntry, { blob }: JournaledFile): Promise<void> {
-    try {
-      await this.#trusting(entry, () => this.#blobs.sync(blob))
-    } catch (error) {
-      // There is no blob: the file was moved away.
-      if (isMissing(error)) return
-      throw error
-    }
-    // After a power loss the record must not be of a time when the blob had not moved yet.
-    await this.#journal.sync()
-    await this.#journal.hold(entry, (file) => this.#blobs.place(file.blob, file.name))
   }
 
   /** Runs a sync. A file whose sync failed is never trusted to another one, which the system may say is well. */

@@ -26,6 +26,8 @@ export const MEMBERS = {
   takeCompletion: 'capability',
   renewCompletion: 'capability',
   settleCompletion: 'capability',
+  unpublished: 'capability',
+  publish: 'capability',
   freeBytes: 'capability',
   pathOf: 'capability',
   segments: 'value',

@@ -78,6 +78,8 @@ export function offload(module: URL | string, options?: unknown, offloadOptions:
     ...(can('settleCompletion') && {
       settleCompletion: (id, attempt, outcome) => call('settleCompletion', id, attempt, outcome),
     }),
+    ...(can('unpublished') && { unpublished: (limit) => call('unpublished', limit) }),
+    ...(can('publish') && { publish: (id, request) => call('publish', id, request) }),
     ...(can('freeBytes') && { freeBytes: () => call('freeBytes') }),
     ...(can('pathOf') && { pathOf: (upload) => call('pathOf', { name: upload.name }) }),
     ...(segments && { segments }),

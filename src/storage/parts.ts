@@ -38,7 +38,26 @@ export interface StoredUpload extends Upload {
   readonly synced: number
   /** Whether the system was started anew since bytes were committed without that, so that they may be lost. */
   readonly doubtful: boolean
+  /**
+   * What tells the blob that is written to, and the finished file later, from any other that may come to have the name;
+   * `undefined` if that is not known.
+   */
+  readonly identity: string | undefined
 }
+
+/** The finished file of an upload. */
+export interface FinishedFile {
+  readonly name: string
+  /** As {@link StoredUpload.identity} has it. */
+  readonly identity: string | undefined
+  /** Its size in bytes. */
+  readonly size: number
+  /** Whether it may take the place of another file. */
+  readonly overwrite: boolean
+}
+
+/** What becomes of a commit, as the records see it. */
+export type RecordCommitResult = Exclude<CommitResult, 'lost' | 'unpublished'>
 
 /** A commit, as the records see it. */
 export interface RecordCommit {
@@ -56,13 +75,24 @@ export interface RecordCommit {
   readonly synced: boolean
   /** All bytes of the upload, for the journal. */
   readonly journaled?: Uint8Array | undefined
+  /** Whether the upload is complete with it, and its file has to get its name. */
+  readonly isToBePublished: boolean
+  /** As {@link StoredUpload.identity} has it; `undefined`: as before. */
+  readonly identity?: string | undefined
 }
 
 /** The file of an upload in a journal, and the blob that it was before it had its name. */
-export interface JournaledFile {
+export interface JournaledFile extends FinishedFile {
   readonly blob: string
-  readonly name: string
+  /** Whether it has got its name. */
+  readonly published: boolean
 }
+
+/**
+ * Makes the file of a journaled upload out of its bytes; as {@link Blobs.restore} has it.
+ * @returns the identity of the file; `undefined` if that is not known
+ */
+export type MakeFile = (file: JournaledFile, bytes: Uint8Array, anew: boolean) => string | undefined
 
 /** One small upload in a journal, as it was when it was read. */
 export interface JournalEntry {
@@ -100,14 +130,7 @@ export interface Journal {
    * is another one then, of the present.
    * @param make - must not be asynchronous
    */
-  restore(entry: JournalEntry, make: (file: JournaledFile, bytes: Uint8Array, anew: boolean) => void): Awaitable<void>
-  /**
-   * Does something with the file of an entry, unless its upload is gone: a removal comes wholly before or after that.
-   * @param action - must not be asynchronous
-   */
-  hold(entry: JournalEntry, action: (file: JournaledFile) => void): Awaitable<void>
-  /** Settles when the records as they are have reached the disk. */
-  sync(): Awaitable<void>
+  restore(entry: JournalEntry, make: MakeFile): Awaitable<void>
   /** Says that no sync of an entry's file is to be trusted before it is made anew. Returns the entry as it is then. */
   distrust(entry: JournalEntry): Awaitable<JournalEntry>
   /** Drops entries, as far as they are the same yet: their files are on the disk, or nobody wants them any more. */
@@ -126,8 +149,10 @@ export interface Records {
   claim(id: string, request: ClaimRequest): Awaitable<ClaimResult>
   renew(id: string, fence: number, ttlMs: number): Awaitable<boolean>
   release(id: string, fence: number, activeAtMs?: number): Awaitable<void>
+  /** Gives a claim back under which the finished file has got its name, and says that it has. */
+  releasePublished(id: string, fence: number): Awaitable<void>
   /** One transaction: compare-and-swap on fence and offset. A complete upload never changes again: `moved`. */
-  commit(id: string, fence: number, commit: RecordCommit): Awaitable<CommitResult>
+  commit(id: string, fence: number, commit: RecordCommit): Awaitable<RecordCommitResult>
   /**
    * Marks the record as removed, so that nobody sees it any more; its blobs go next. The claim stays, and can be renewed
    * and given back. Otherwise it says what keeps the record.
@@ -157,8 +182,11 @@ export interface Records {
   isShared(blob: string, id: string): Awaitable<boolean>
   /** One transaction: a final upload gets its partial uploads' pieces, and is complete and due. */
   assemble(id: string, assembly: Assembly): Awaitable<AssemblyResult>
-  /** Gives a final upload a blob of its own in place of those that it shares, within a try that has not run out. */
-  detach(id: string, attempt: number, pieces: readonly Piece[]): Awaitable<boolean>
+  /**
+   * Gives a final upload a blob of its own in place of those that it shares, within a try that has not run out.
+   * @param identity - that of the blob, as {@link StoredUpload.identity} has it
+   */
+  detach(id: string, attempt: number, pieces: readonly Piece[], identity: string | undefined): Awaitable<boolean>
   /** The final uploads that wait for a partial upload. */
   waitingFinals(partial: string): Awaitable<readonly string[]>
   /** Final uploads that wait although their partial uploads are complete. */
@@ -172,6 +200,12 @@ export interface Records {
   ): Awaitable<{ upload: StoredUpload; attempt: number } | undefined>
   renewCompletion(id: string, attempt: number, ttlMs: number): Awaitable<boolean>
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean>
+  /** Complete uploads to be published now, that nobody holds. */
+  unpublished(limit: number): Awaitable<readonly string[]>
+  /** Says that the finished file of an upload has its name. Does nothing if it is another upload by now. */
+  published(upload: StoredUpload): Awaitable<void>
+  /** Says when an upload that could not be published is tried again, in milliseconds since the epoch. */
+  publishLater(upload: StoredUpload, atMs: number): Awaitable<void>
   /** Settles when all that was written before has reached the disk. */
   sync(): Awaitable<void>
   /** Where the records are worth keeping small uploads for a while. */
@@ -181,6 +215,8 @@ export interface Records {
 
 /** Writes one blob, sequentially. */
 export interface BlobWriter {
+  /** What tells the blob from another one that may come to have its name; `undefined` if nothing does. */
+  readonly identity?: string | undefined
   /** Appends, all or nothing: after a failure the blob ends where it ended before. */
   write(chunks: readonly Uint8Array[]): Awaitable<void>
   /** Cuts the blob back to `size` bytes. */
@@ -197,17 +233,25 @@ export interface BlobWriter {
 export interface Blobs {
   /**
    * Opens a blob to write from `size` on. What lies beyond is cut off; a blob of no bytes need not exist.
-   * @throws an error with code `ERR_BYTES_MISSING` if fewer than `size` bytes are there
+   * @param identity - that of the blob when it was written to before, if it is to be the same yet
+   * @throws an error with code `ERR_BYTES_MISSING` if fewer than `size` bytes are there, or it is another file
    */
-  open(blob: string, size: number): Awaitable<BlobWriter>
+  open(blob: string, size: number, identity?: string): Awaitable<BlobWriter>
   /** Settles when a blob's bytes and its name have reached the disk. */
   sync(blob: string): Awaitable<void>
   /** How many bytes a blob has; 0 if it does not exist. */
   size(blob: string): Awaitable<number>
-  /** Makes a blob the finished file `name`, at once or not at all. Does nothing if that was done before. */
-  place(blob: string, name: string): Awaitable<void>
+  /**
+   * Makes a blob the finished file of a name, at once or not at all. Does nothing if that was done before. The blob may
+   * keep its own name beside it until {@link Blobs.settlePlaced}.
+   * @returns `false` if neither the blob nor the file is there: it was moved away, or removed
+   * @throws an error that names both if something that is not this upload's has the name, or one above it
+   */
+  place(blob: string, file: FinishedFile): Awaitable<boolean>
+  /** Takes the blob's own name from a finished file. */
+  settlePlaced(blob: string): Awaitable<void>
   /** Makes a finished file the blob again that it was; settles when that has reached the disk, if it can. */
-  takeBack(name: string, blob: string): Awaitable<void>
+  takeBack(file: FinishedFile, blob: string): Awaitable<void>
   /** Settles when all names that `place` gave before have reached the disk. */
   syncPlaced(name: string): Awaitable<void>
   /**
@@ -220,7 +264,7 @@ export interface Blobs {
    * all. Not asynchronous, as it is part of a transaction.
    * @param anew - whether even what has these very bytes is written once more, since it may not reach the disk
    */
-  restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): void
+  restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): string | undefined
   /**
    * Reads bytes of a blob, or of a finished file, which must have `size` bytes at least.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again
@@ -228,15 +272,18 @@ export interface Blobs {
    * message says where
    */
   read(
-    from: { readonly blob: string } | { readonly name: string; readonly size: number },
+    from: { readonly blob: string } | FinishedFile,
     start: number,
     end: number,
     reuse?: boolean,
   ): AsyncIterable<Uint8Array>
   /** Removes a blob, if it exists. */
   remove(blob: string): Awaitable<void>
-  /** Removes a finished file, if it exists; settles when that has reached the disk, if it is to be `durable`. */
-  removePlaced(name: string, durable: boolean): Awaitable<void>
+  /**
+   * Removes a finished file and the folders that are empty without it. Another file that has its name by now stays.
+   * @param durable - whether it settles only when that has reached the disk
+   */
+  removePlaced(file: FinishedFile, durable: boolean): Awaitable<void>
   /** The blobs that are not placed yet. */
   list(): AsyncIterable<string>
   close(): Awaitable<void>
@@ -246,11 +293,26 @@ export interface Blobs {
 export function bytesMissing(blob: string, expected: number, found = 0, cause?: unknown): Error {
   const message = `blob ${blob} should have at least ${expected} bytes and has ${found}`
   const error = new Error(message, cause === undefined ? undefined : { cause })
-  return Object.assign(error, { code: 'ERR_BYTES_MISSING' })
+  return Object.assign(error, { code: BYTES_MISSING })
 }
 
 /** The error of a blob or a file that is read and is not there. */
 export function bytesGone(name: string, cause?: unknown): Error {
   const error = new Error(`${name} is not there`, cause === undefined ? undefined : { cause })
-  return Object.assign(error, { code: 'ERR_BYTES_GONE' })
+  return Object.assign(error, { code: BYTES_GONE })
 }
+
+/** The error of a blob in whose place there is another file. */
+export function blobReplaced(blob: string): Error {
+  const error = new Error(`another file has the name of the blob ${blob}`)
+  return Object.assign(error, { code: BYTES_MISSING, replaced: true })
+}
+
+/** Whether an error says that bytes are missing that were there. */
+export function wereBytesMissing(error: unknown): error is Error & { readonly replaced?: boolean } {
+  const code = (error as NodeJS.ErrnoException | undefined)?.code
+  return code === BYTES_MISSING || code === BYTES_GONE
+}
+
+const BYTES_GONE = 'ERR_BYTES_GONE'
+const BYTES_MISSING = 'ERR_BYTES_MISSING'

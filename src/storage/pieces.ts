@@ -1,7 +1,7 @@
 // Where an upload's bytes are: the rules for lists of pieces.
 
 import { isPartial } from '../upload.js'
-import type { Blobs, Piece, StoredUpload } from './parts.js'
+import type { Blobs, FinishedFile, Piece, StoredUpload } from './parts.js'
 
 /** The blob that an upload's bytes go to, unless a claim ran out. */
 export function firstPieces(id: string): readonly Piece[] {
@@ -48,9 +48,16 @@ export function piecesAfterDistrust(pieces: readonly Piece[], to: number, blob: 
   return [...pieces.filter(({ start }) => start < to), { start: to, blob }]
 }
 
-/** How many bytes a power loss has left of an upload for sure. */
-export async function keptBytes(blobs: Blobs, { pieces, offset, synced }: StoredUpload): Promise<number> {
-  const to = Math.min(offset, synced)
+/**
+ * How many bytes a power loss has left of an upload for sure.
+ * @param withoutLast - whether the last piece counts for nothing
+ */
+export async function keptBytes(
+  blobs: Blobs,
+  { pieces, offset, synced }: StoredUpload,
+  withoutLast = false,
+): Promise<number> {
+  const to = Math.min(offset, synced, withoutLast ? (pieces.at(-1)?.start ?? 0) : offset)
   for (const [index, { start, blob }] of pieces.entries()) {
     const end = Math.min(to, pieces[index + 1]?.start ?? to)
     if (end <= start) continue
@@ -66,10 +73,14 @@ export function isFile(upload: StoredUpload): boolean {
   return upload.concat === undefined || upload.pieces.every(({ blob }) => blobOwner(blob) === upload.id)
 }
 
-/** Gives the blob of a complete upload the name of its file, if it has it not yet. */
-export async function placeUpload(blobs: Blobs, { pieces, name }: StoredUpload): Promise<void> {
-  const piece = pieces.at(-1)
-  if (piece !== undefined) await blobs.place(piece.blob, name)
+/** The finished file of a complete upload. */
+export function fileOf({ name, identity, offset, overwrite = false }: StoredUpload): FinishedFile {
+  return { name, identity, size: offset, overwrite }
+}
+
+/** Whether two records are of the same upload: an id may be given again. */
+export function isSame(one: StoredUpload, other: StoredUpload): boolean {
+  return one.id === other.id && one.createdAtMs === other.createdAtMs
 }
 
 /** The id of the upload that a blob was made for. */

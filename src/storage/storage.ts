@@ -108,17 +108,39 @@ export interface Assembly {
  */
 export type AssemblyResult = 'ok' | 'already' | 'unfinished' | 'too-large' | 'gone'
 
+/** Why an upload was not created, in words for the application's author. */
+export interface RefusedName {
+  /**
+   * `bad-name`: no file may have this name; `in-the-way`: another upload's name lies above or below it, or differs only
+   * in what the file system ignores.
+   */
+  readonly refused: 'bad-name' | 'in-the-way'
+  readonly reason: string
+}
+
 /**
  * `exists`: the id or the name is taken, or a final upload still refers to bytes of an upload that had the id;
  * `no-partial`: a partial upload that it names is not there, or is none.
  */
-export type CreateResult = 'created' | 'exists' | 'no-partial'
+export type CreateResult = 'created' | 'exists' | 'no-partial' | RefusedName
 
 /**
  * `ok`; `fenced`: the claim is lost, or was given back; `moved`: the offset is not the one that this stage began at or
- * left, or the upload is complete; `gone`: the upload was removed.
+ * left, or the upload is complete; `gone`: the upload was removed; `lost`: bytes that were committed are not there any
+ * more, and the upload has gone back to those that are; `unpublished`: the upload is complete, and its file has no name
+ * yet: {@link Storage.publish} says why, or gives it the name.
  */
-export type CommitResult = 'ok' | 'fenced' | 'moved' | 'gone'
+export type CommitResult = 'ok' | 'fenced' | 'moved' | 'gone' | 'lost' | 'unpublished'
+
+/** How a finished file gets its name after the commit that completed its upload. */
+export interface PublishRequest {
+  /** Whether the name must have reached the disk before the call settles. */
+  readonly durable: boolean
+  /** When it is tried again if it fails, in milliseconds from now. */
+  readonly retryAfterMs: number
+  /** A holder that is known to be dead: its claim keeps nothing from being published. */
+  readonly dead?: string | undefined
+}
 
 /** What goes with the removal of an upload. */
 export interface RemoveOptions {
@@ -172,9 +194,9 @@ export interface Segments {
  */
 export interface Storage {
   /**
-   * Reserves the id and the file name. Nothing is overwritten. Ids consist of `A-Z`, `a-z`, `0-9`, `-` and `_`. From here
-   * on until a final upload is assembled, no partial upload of it can be removed. What is done to `upload.attributes`
-   * later, or to those of a record that was read, changes nothing that is kept.
+   * Reserves the id and the file name. Nothing is overwritten unless the upload says so. Ids consist of `A-Z`, `a-z`,
+   * `0-9`, `-` and `_`. From here on until a final upload is assembled, no partial upload of it can be removed. What is
+   * done to `upload.attributes` later, or to those of a record that was read, changes nothing that is kept.
    */
   create(upload: NewUpload): Awaitable<CreateResult>
   /** Reads one upload. */
@@ -256,13 +278,22 @@ export interface Storage {
    */
   dueCompletions?(request: DueRequest): Awaitable<readonly string[]>
   /**
-   * Takes the right to do what is due. `undefined` if nothing is, or the upload is claimed.
+   * Takes the right to do what is due. `undefined` if nothing is, the upload is claimed, or it is not published.
    */
   takeCompletion?(id: string, request: CompletionRequest): Awaitable<{ upload: Upload; attempt: number } | undefined>
   /** Prolongs that right. `false` if it is lost. */
   renewCompletion?(id: string, attempt: number, ttlMs: number): Awaitable<boolean>
   /** Says how it ended. `false` if the right was lost: then nothing is changed. */
   settleCompletion?(id: string, attempt: number, outcome: CompletionOutcome): Awaitable<boolean>
+  /** Complete uploads whose finished files have no names yet and that nobody holds, those to be tried now. */
+  unpublished?(limit: number): Awaitable<readonly string[]>
+  /**
+   * Gives the finished file of a complete upload its name, unless somebody holds the upload. May be repeated, and be
+   * called by several at the same time.
+   * @returns whether the upload is published by now
+   * @throws what keeps the file from its name; the upload is kept, and due again
+   */
+  publish?(id: string, request: PublishRequest): Awaitable<boolean>
   /** How many bytes can be stored still, where the storage knows. */
   freeBytes?(): Awaitable<number>
   /** The absolute path of an upload's finished file, where there are files. */

@@ -1,10 +1,13 @@
 // Tidies up what kills have left of a storage made of records and blobs, and removes what goes with a record.
 
 import type { Blobs, Records, StoredUpload } from './parts.js'
-import { blobOwner, isFile, isReady, placeUpload } from './pieces.js'
+import { blobOwner, fileOf, isFile, isReady, isSame } from './pieces.js'
+import { publishLate } from './publish.js'
 
 /** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
 const VACUUM_LEASE_MS = 2_000
+/** A file that can't get its name is left to those who look for such files, from then on. */
+const RETRY_MS = 5_000
 
 /**
  * Removes what belongs to a record that was buried, and forgets it.
@@ -19,7 +22,7 @@ export async function finishRemoval(
 ): Promise<void> {
   for (const blob of own) await blobs.remove(blob)
   // The record goes last: a file that came back after it would belong to nobody, and stay for ever.
-  if (isFile(upload)) await blobs.removePlaced(upload.name, durable)
+  if (isFile(upload)) await blobs.removePlaced(fileOf(upload), durable)
   await records.forget(upload)
 }
 
@@ -37,21 +40,6 @@ export async function unsharedBlobs(
     if (concat === undefined || !(await records.isShared(blob, id))) unshared.push(blob)
   }
   return unshared
-}
-
-/**
- * Gives a complete upload the name of its file, where whoever completed it has not come to that. To be called only once
- * nobody holds it: as long as somebody does, the completion may be taken back, and then the blob is needed.
- */
-export async function placeLate(records: Records, blobs: Blobs, upload: StoredUpload): Promise<void> {
-  const blob = upload.pieces.at(-1)?.blob
-  // Nearly always it has its name already, or it has no bytes to lose.
-  if (blob === undefined || (await blobs.size(blob)) === 0) return placeUpload(blobs, upload)
-  // After a power loss the record must not be one of before, which looks for the bytes in the blob.
-  await records.sync()
-  // That may have taken long: another upload may have the id by now.
-  const now = await records.get(upload.id)
-  if (now !== undefined && isSame(upload, now) && isFile(now)) await placeUpload(blobs, now)
 }
 
 /** Takes down what could not be done. */
@@ -131,7 +119,7 @@ export class Vacuum {
     if (upload.complete) {
       // Whoever completed it just now needs all of them if the disk fails; a later pass finds what is left.
       if (!isReady(upload, this.#now())) return
-      if (unnamed.length < blobs.length && isFile(upload)) await this.#placeLate(upload).catch(note)
+      if (unnamed.length < blobs.length && isFile(upload)) await this.#publish(id).catch(note)
       // One of them may be what a try under way copies to.
       if (upload.completion?.settled !== false) await this.#removeUnnamed(id, unnamed, note)
       return
@@ -171,20 +159,12 @@ export class Vacuum {
     return unnamed
   }
 
-  async #placeLate(upload: StoredUpload): Promise<void> {
-    try {
-      await placeLate(this.#records, this.#blobs, upload)
-    } catch (error) {
-      // Somebody has removed the upload meanwhile, and its blob with it.
-      if ((await this.#records.get(upload.id)) !== undefined) throw error
-    }
+  async #publish(id: string): Promise<void> {
+    const request = { durable: true, retryAfterMs: RETRY_MS, now: this.#now }
+    await publishLate(this.#records, this.#blobs, id, request)
   }
 }
 
 function isNamed({ pieces }: StoredUpload, blob: string): boolean {
   return pieces.some((piece) => piece.blob === blob)
-}
-
-function isSame(one: StoredUpload, other: StoredUpload): boolean {
-  return one.id === other.id && one.createdAtMs === other.createdAtMs
 }

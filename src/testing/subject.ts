@@ -25,6 +25,8 @@ export const CAPABILITIES = [
   'takeCompletion',
   'renewCompletion',
   'settleCompletion',
+  'unpublished',
+  'publish',
 ] as const satisfies readonly (keyof Storage)[]
 
 /** The functions that tests are declared with; those of Jest, Mocha, Vitest and `node:test` all do. */

@@ -3,12 +3,11 @@
 import {
   close,
   closeSync,
-  existsSync,
+  fchmodSync,
   fdatasync,
   constants as fsConstants,
   fstatSync,
   ftruncateSync,
-  mkdirSync,
   open,
   openSync,
   read,
@@ -16,14 +15,25 @@ import {
   renameSync,
   rmSync,
   statSync,
+  unlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { opendir, unlink } from 'node:fs/promises'
-import { dirname, join, relative, sep } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
-import { type Blobs, type BlobWriter, bytesGone, bytesMissing, type JournaledFile } from '../parts.js'
+import {
+  type Blobs,
+  type BlobWriter,
+  blobReplaced,
+  bytesGone,
+  bytesMissing,
+  type FinishedFile,
+  type JournaledFile,
+} from '../parts.js'
 import { sharedSync } from '../shared-sync.js'
+import { identityOf, isSameFile, statOpen, statPath } from './file-identity.js'
 import { FileWriter } from './file-writer.js'
+import { FinishedFiles } from './finished-files.js'
 import { makeFolder, syncFolder } from './folders.js'
 
 const openAsync = promisify(open)
@@ -51,57 +61,63 @@ export interface FileBlobsOptions {
   readonly directory: string
   /** The absolute path of the folder of unfinished ones, on the same file system. */
   readonly partsDirectory: string
+  /** The mode of finished files, whatever the umask; that decides if not given. */
+  readonly fileMode?: number | undefined
+  /** The mode of the folders of finished files, whatever the umask; that decides if not given. */
+  readonly directoryMode?: number | undefined
 }
 
 /** Keeps bytes in plain files. Opening, small writes and renaming are synchronous; large writes and syncs are not. */
 export class FileBlobs implements Blobs {
   readonly #directory: string
   readonly #parts: string
+  readonly #finished: FinishedFiles
+  readonly #fileMode: number | undefined
   readonly #syncParts: () => Promise<void>
   readonly #folderSyncs = new Map<string, FolderSync>()
 
   /** @param options - the two folders, which are made if they are missing */
-  constructor({ directory, partsDirectory }: FileBlobsOptions) {
+  constructor({ directory, partsDirectory, fileMode, directoryMode }: FileBlobsOptions) {
     this.#directory = directory
     this.#parts = partsDirectory
+    this.#finished = new FinishedFiles(directory, directoryMode)
+    this.#fileMode = fileMode
     makeFolder(directory)
     makeFolder(partsDirectory)
     this.#syncParts = sharedSync(() => syncFolder(partsDirectory))
   }
 
-  open(blob: string, size: number): BlobWriter {
+  open(blob: string, size: number, expected?: string): BlobWriter {
     const create = size === 0 ? fsConstants.O_CREAT : 0
     let descriptor: number
     try {
-      descriptor = openSync(join(this.#parts, blob), fsConstants.O_RDWR | create, 0o666)
+      descriptor = openSync(join(this.#parts, blob), fsConstants.O_RDWR | create, this.#fileMode ?? 0o666)
     } catch (error) {
       throw size > 0 && hasCode(error, 'ENOENT') ? bytesMissing(blob, size, 0, error) : error
     }
     try {
-      const stored = fstatSync(descriptor).size
+      const { identity, size: stored } = statOpen(descriptor)
+      if (expected !== undefined && expected !== identity) throw blobReplaced(blob)
       if (stored < size) throw bytesMissing(blob, size, stored)
       // What a killed process, or an aborted chunk with a checksum, has left beyond the last commit.
       if (stored > size) ftruncateSync(descriptor, size)
+      if (create && this.#fileMode !== undefined) fchmodSync(descriptor, this.#fileMode)
+      return new FileWriter(descriptor, { position: size, identity, syncName: this.#syncParts })
     } catch (error) {
       closeSync(descriptor)
       throw error
     }
-    return new FileWriter(descriptor, size, this.#syncParts)
   }
 
-  place(blob: string, name: string): void {
-    const from = join(this.#parts, blob)
-    const target = this.#pathOf(name)
+  place(blob: string, file: FinishedFile): boolean {
+    return this.#finished.place(join(this.#parts, blob), file)
+  }
+
+  settlePlaced(blob: string): void {
     try {
-      renameSync(from, target)
-    } catch (error) {
-      if (!hasCode(error, 'ENOENT')) throw error
-      if (existsSync(from)) {
-        mkdirSync(dirname(target), { recursive: true })
-        renameSync(from, target)
-      } else if (!existsSync(target)) {
-        throw error
-      }
+      unlinkSync(join(this.#parts, blob))
+    } catch {
+      // The file has its name, and the vacuum finds what is left here.
     }
   }
 
@@ -118,8 +134,8 @@ export class FileBlobs implements Blobs {
     return statSync(join(this.#parts, blob), { throwIfNoEntry: false })?.size ?? 0
   }
 
-  async takeBack(name: string, blob: string): Promise<void> {
-    renameSync(this.#pathOf(name), join(this.#parts, blob))
+  async takeBack(file: FinishedFile, blob: string): Promise<void> {
+    this.#finished.takeBack(file, join(this.#parts, blob))
     // Before the record says so, or a power loss might leave the bytes where no record looks for them. It comes after a
     // sync that failed, so another one may fail as well.
     for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
@@ -132,7 +148,7 @@ export class FileBlobs implements Blobs {
   async syncFile(name: string): Promise<boolean> {
     try {
       // Windows flushes only what may be written to.
-      const descriptor = await openAsync(this.#pathOf(name), process.platform === 'win32' ? 'r+' : 'r')
+      const descriptor = await openAsync(this.#finished.pathOf(name), process.platform === 'win32' ? 'r+' : 'r')
       await fdatasyncAsync(descriptor).finally(() => closeAsync(descriptor))
       return true
     } catch (error) {
@@ -141,23 +157,35 @@ export class FileBlobs implements Blobs {
     }
   }
 
-  restore({ blob, name }: JournaledFile, bytes: Uint8Array, anew: boolean): void {
-    const path = join(this.#parts, blob)
+  restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): string | undefined {
+    const path = join(this.#parts, file.blob)
+    const target = this.#finished.pathOf(file.name)
+    const found = statPath(target)
+    const isForeign = found?.isFile() && file.identity !== undefined && !isSameFile(found, file)
+    // The application has moved the file away, and has another one there.
+    if (isForeign && file.published) return file.identity
     // Nothing is written without need: the disk may be full.
     if (anew || !hasBytes(path, bytes)) {
-      if (!anew && hasBytes(this.#pathOf(name), bytes)) {
+      if (!anew && !isForeign && hasBytes(target, bytes)) {
         // What is left of the blob would be given the name once more.
         rmSync(path, { force: true })
-        return
+        return file.identity
       }
       writeWhole(path, bytes)
     }
-    this.place(blob, name)
+    const identity = identityAt(path)
+    // It gets its name later, if it can.
+    if (isForeign) return identity
+    // What is there may be this file with bytes missing.
+    if (found === undefined) this.#finished.place(path, { ...file, identity })
+    else renameSync(path, target)
+    this.settlePlaced(file.blob)
+    return identity
   }
 
   async syncPlaced(name: string): Promise<void> {
     // The folders above as well: they may be new.
-    const folders = [dirname(this.#pathOf(name))]
+    const folders = [dirname(this.#finished.pathOf(name))]
     while (folders.at(-1) !== this.#directory) folders.push(dirname(folders.at(-1) as string))
     await Promise.all(folders.map((folder) => this.#syncFolder(folder)))
   }
@@ -175,12 +203,12 @@ export class FileBlobs implements Blobs {
   }
 
   async *read(
-    from: { readonly blob: string } | { readonly name: string; readonly size: number },
+    from: { readonly blob: string } | FinishedFile,
     start: number,
     end: number,
     reuse = false,
   ): AsyncGenerator<Uint8Array> {
-    const path = 'blob' in from ? join(this.#parts, from.blob) : this.#pathOf(from.name)
+    const path = 'blob' in from ? join(this.#parts, from.blob) : this.#finished.pathOf(from.name)
     let descriptor: number
     try {
       descriptor = await openAsync(path, 'r')
@@ -188,7 +216,10 @@ export class FileBlobs implements Blobs {
       throw isMissing(error) ? bytesGone(path, error) : error
     }
     try {
-      const { size: stored } = fstatSync(descriptor)
+      const found = fstatSync(descriptor, { bigint: true })
+      // It may be the file of another upload, or another user's, by now.
+      if ('name' in from && from.identity !== undefined && !isSameFile(found, from)) throw bytesGone(path)
+      const stored = Number(found.size)
       // Before anything is handed out, so that whoever sends it has sent no head of an answer yet.
       const least = 'size' in from ? from.size : end
       if (stored < least) throw bytesMissing(path, least, stored)
@@ -214,12 +245,11 @@ export class FileBlobs implements Blobs {
     return removeFile(join(this.#parts, blob))
   }
 
-  async removePlaced(name: string, durable: boolean): Promise<void> {
-    const path = this.#pathOf(name)
-    await removeFile(path)
+  async removePlaced(file: FinishedFile, durable: boolean): Promise<void> {
+    const folder = await this.#finished.remove(file)
     if (!durable) return
     try {
-      await this.#syncFolder(dirname(path))
+      await this.#syncFolder(folder)
     } catch (error) {
       // The application may have removed the folder, too.
       if (!isMissing(error)) throw error
@@ -232,15 +262,6 @@ export class FileBlobs implements Blobs {
 
   close(): void {
     this.#folderSyncs.clear()
-  }
-
-  #pathOf(name: string): string {
-    const path = join(this.#directory, name)
-    const inside = relative(this.#directory, path)
-    if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`)) {
-      throw new Error(`the file name ${JSON.stringify(name)} leads out of the directory`)
-    }
-    return path
   }
 }
 
@@ -255,6 +276,11 @@ function writeWhole(path: string, bytes: Uint8Array): void {
     rmSync(half, { force: true })
     throw error
   }
+}
+
+function identityAt(path: string): string | undefined {
+  const found = statPath(path)
+  return found && identityOf(found)
 }
 
 /** Whether a file can be read and is just these bytes. */

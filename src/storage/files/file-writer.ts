@@ -12,6 +12,7 @@ const fdatasyncAsync = promisify(fdatasync)
 
 /** Writes one file from a position on. */
 export class FileWriter implements BlobWriter {
+  readonly identity: string
   readonly #descriptor: number
   readonly #syncName: () => Promise<void>
   #position: number
@@ -21,11 +22,19 @@ export class FileWriter implements BlobWriter {
 
   /**
    * @param descriptor - the open file; the writer closes it
-   * @param position - where the first byte goes
-   * @param syncName - settles when the file's name has reached the disk
+   * @param options - where the first byte goes, what tells the file from others, and what settles when the file's name
+   * has reached the disk
    */
-  constructor(descriptor: number, position: number, syncName: () => Promise<void>) {
+  constructor(
+    descriptor: number,
+    {
+      position,
+      identity,
+      syncName,
+    }: { readonly position: number; readonly identity: string; readonly syncName: () => Promise<void> },
+  ) {
     this.#descriptor = descriptor
+    this.identity = identity
     this.#position = position
     this.#syncName = syncName
   }

@@ -1,6 +1,13 @@
 // Bytes in memory.
 
-import { type Blobs, type BlobWriter, bytesGone, bytesMissing, type JournaledFile } from '../parts.js'
+import {
+  type Blobs,
+  type BlobWriter,
+  bytesGone,
+  bytesMissing,
+  type FinishedFile,
+  type JournaledFile,
+} from '../parts.js'
 
 /** Keeps bytes in memory. */
 export class MemoryBlobs implements Blobs {
@@ -21,19 +28,22 @@ export class MemoryBlobs implements Blobs {
     return this.#blobs.get(blob)?.size ?? 0
   }
 
-  takeBack(name: string, blob: string): void {
+  takeBack({ name }: FinishedFile, blob: string): void {
     const found = this.#placed.get(name)
     if (found === undefined) return
     this.#blobs.set(blob, found)
     this.#placed.delete(name)
   }
 
-  place(blob: string, name: string): void {
+  place(blob: string, { name }: FinishedFile): boolean {
     const found = this.#blobs.get(blob)
-    if (found === undefined) return
+    if (found === undefined) return this.#placed.has(name)
     this.#placed.set(name, found)
     this.#blobs.delete(blob)
+    return true
   }
+
+  settlePlaced(): void {}
 
   async syncPlaced(): Promise<void> {}
 
@@ -41,19 +51,15 @@ export class MemoryBlobs implements Blobs {
     return this.#placed.has(name)
   }
 
-  restore({ blob, name }: JournaledFile, bytes: Uint8Array): void {
-    this.open(blob, 0).write([bytes])
-    this.place(blob, name)
+  restore(file: JournaledFile, bytes: Uint8Array): undefined {
+    this.open(file.blob, 0).write([bytes])
+    this.place(file.blob, file)
   }
 
-  async *read(
-    from: { readonly blob: string } | { readonly name: string; readonly size: number },
-    start: number,
-    end: number,
-  ): AsyncGenerator<Uint8Array> {
+  async *read(from: { readonly blob: string } | FinishedFile, start: number, end: number): AsyncGenerator<Uint8Array> {
     const found = 'blob' in from ? this.#blobs.get(from.blob) : this.#placed.get(from.name)
     const name = 'blob' in from ? from.blob : from.name
-    if (found === undefined) throw bytesGone(name)
+    if (found === undefined || ('name' in from && from.identity !== found.identity)) throw bytesGone(name)
     if (found.size < end) throw bytesMissing(name, end, found.size)
     yield* found.read(start, end)
   }
@@ -62,8 +68,8 @@ export class MemoryBlobs implements Blobs {
     this.#blobs.delete(blob)
   }
 
-  removePlaced(name: string): void {
-    this.#placed.delete(name)
+  removePlaced({ name, identity }: FinishedFile): void {
+    if (this.#placed.get(name)?.identity === identity) this.#placed.delete(name)
   }
 
   async *list(): AsyncGenerator<string> {
@@ -76,7 +82,10 @@ export class MemoryBlobs implements Blobs {
   }
 }
 
+let lastIdentity = 0
+
 class MemoryBlob implements BlobWriter {
+  readonly identity = String(++lastIdentity)
   #chunks: Uint8Array[] = []
   #size = 0
 

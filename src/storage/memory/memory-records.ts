@@ -1,17 +1,15 @@
 // Records in memory.
 
-import { type Completion, isFrom, isPartial, isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
-import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
-import { assembledPieces, blobOwner, firstPieces, isReady, piecesAfterTakeover } from '../pieces.js'
+import { isFrom, isPartial, isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
+import type { Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
+import { assembledPieces, blobOwner, firstPieces, isFile, isReady, piecesAfterTakeover } from '../pieces.js'
 import type {
   Assembly,
   AssemblyResult,
   ClaimRequest,
   ClaimResult,
-  CommitResult,
   CompletionOutcome,
   CompletionRequest,
-  CompletionStep,
   CreateResult,
   DueRequest,
   ExpiredRequest,
@@ -19,30 +17,35 @@ import type {
   RemoveResult,
 } from '../storage.js'
 import { expiredOf } from './expired.js'
+import { type Entry, living, MemoryCompletions } from './memory-completions.js'
+import { MemoryNames } from './memory-names.js'
 import { attributesOf, withOwnAttributes } from './own-attributes.js'
-
-interface Entry {
-  upload: StoredUpload
-  buried: boolean
-}
 
 /** Keeps records in memory. */
 export class MemoryRecords implements Records {
   readonly #now: () => number
   readonly #entries = new Map<string, Entry>()
-  readonly #names = new Set<string>()
+  readonly #names = new MemoryNames()
   /** Which final uploads have pieces in blobs that were made for others. */
   readonly #sharing = new Set<string>()
   readonly #tombstones = new Map<string, Tombstone>()
   readonly #leases = new Map<string, { owner: string; untilMs: number }>()
 
+  readonly #completions: MemoryCompletions
+
   constructor(now: () => number) {
     this.#now = now
+    this.#completions = new MemoryCompletions(this.#entries, now)
   }
 
   create(upload: NewUpload): CreateResult {
     if (this.#partials(upload) === undefined) return 'no-partial'
-    if (this.#entries.has(upload.id) || this.#names.has(upload.name)) return 'exists'
+    if (this.#entries.has(upload.id)) return 'exists'
+    const taken = this.#names.whyTaken(upload, (id) => {
+      const other = this.#entries.get(id)?.upload
+      return other === undefined || other.complete || other.overwrite === true
+    })
+    if (taken !== undefined) return taken
     // A blob of the id may be what a removed partial upload has left to a final one.
     if (this.#hasLeftBytes(upload.id)) return 'exists'
     // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
@@ -60,9 +63,10 @@ export class MemoryRecords implements Records {
       pieces: firstPieces(upload.id),
       synced: 0,
       doubtful: false,
+      identity: undefined,
     }
     this.#entries.set(upload.id, { upload: record, buried: false })
-    this.#names.add(upload.name)
+    this.#names.add(upload)
     return 'created'
   }
 
@@ -101,7 +105,29 @@ export class MemoryRecords implements Records {
     entry.upload = { ...entry.upload, holder: undefined, activeAtMs: activeAtMs ?? entry.upload.activeAtMs }
   }
 
-  commit(id: string, fence: number, commit: RecordCommit): CommitResult {
+  releasePublished(id: string, fence: number): void {
+    const entry = this.#held(id, fence)
+    if (entry !== undefined) entry.upload = { ...entry.upload, holder: undefined, published: true }
+  }
+
+  unpublished(limit: number): readonly string[] {
+    const ids: string[] = []
+    for (const [id, { upload, buried }] of this.#entries) {
+      // Nothing can be in the way here, so none waits for its next time.
+      if (!buried && isFile(upload) && upload.published === false && isReady(upload, this.#now())) ids.push(id)
+      if (ids.length === limit) break
+    }
+    return ids
+  }
+
+  published({ id, createdAtMs }: StoredUpload): void {
+    const entry = this.#living(id)
+    if (entry?.upload.createdAtMs === createdAtMs) entry.upload = { ...entry.upload, published: true }
+  }
+
+  publishLater(): void {}
+
+  commit(id: string, fence: number, commit: RecordCommit): RecordCommitResult {
     if (this.#living(id) === undefined) return 'gone'
     const entry = this.#held(id, fence)
     if (entry === undefined) return 'fenced'
@@ -113,7 +139,9 @@ export class MemoryRecords implements Records {
       length: commit.length ?? upload.length,
       activeAtMs: commit.activeAtMs ?? upload.activeAtMs,
       complete: commit.complete,
-      completion: commit.completion && this.#begun('hook', commit.completion),
+      published: commit.complete ? !commit.isToBePublished : undefined,
+      identity: commit.identity ?? upload.identity,
+      completion: commit.completion && this.#completions.begun('hook', commit.completion),
       holder: commit.release ? undefined : upload.holder,
       pieces: commit.pieces ?? upload.pieces,
     }
@@ -134,8 +162,9 @@ export class MemoryRecords implements Records {
     return entry.upload
   }
 
-  forget({ id, name }: StoredUpload): void {
-    this.#names.delete(name)
+  forget(upload: StoredUpload): void {
+    const { id } = upload
+    this.#names.remove(upload)
     this.#entries.delete(id)
     this.#sharing.delete(id)
   }
@@ -179,7 +208,15 @@ export class MemoryRecords implements Records {
   fallBack({ id, offset }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
     const entry = this.#living(id)
     if (entry === undefined || entry.upload.offset !== offset) return false
-    entry.upload = { ...entry.upload, offset: to, pieces, complete: false, completion: undefined }
+    entry.upload = {
+      ...entry.upload,
+      offset: to,
+      pieces,
+      complete: false,
+      published: undefined,
+      completion: undefined,
+      identity: undefined,
+    }
     return true
   }
 
@@ -206,17 +243,18 @@ export class MemoryRecords implements Records {
       length: sum,
       complete: true,
       activeAtMs,
-      completion: this.#begun('copy', completion ?? { owner: undefined, ttlMs: 0 }),
+      published: false,
+      completion: this.#completions.begun('copy', completion ?? { owner: undefined, ttlMs: 0 }),
       pieces: assembledPieces(partials),
     }
     this.#sharing.add(id)
     return 'ok'
   }
 
-  detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
-    const entry = this.#tried(id, attempt)
+  detach(id: string, attempt: number, pieces: readonly Piece[], identity: string | undefined): boolean {
+    const entry = this.#completions.tried(id, attempt)
     if (entry === undefined) return false
-    entry.upload = { ...entry.upload, pieces }
+    entry.upload = { ...entry.upload, pieces, identity }
     this.#sharing.delete(id)
     return true
   }
@@ -232,47 +270,21 @@ export class MemoryRecords implements Records {
     return this.#pendingFinals(ready).slice(0, limit)
   }
 
-  dueCompletions({ step, maxBytes, limit }: DueRequest): readonly string[] {
-    const due: Array<{ id: string; atMs: number }> = []
-    for (const { upload, buried } of this.#entries.values()) {
-      const atMs = upload.completion?.dueAtMs
-      if (upload.completion?.step !== step || upload.offset > maxBytes) continue
-      if (!buried && atMs !== undefined && atMs <= this.#now() && isReady(upload, this.#now())) {
-        due.push({ id: upload.id, atMs })
-      }
-    }
-    due.sort((one, other) => one.atMs - other.atMs)
-    return due.slice(0, limit).map(({ id }) => id)
+  dueCompletions(request: DueRequest): readonly string[] {
+    return this.#completions.due(request)
   }
 
-  takeCompletion(
-    id: string,
-    { owner, ttlMs, dead }: CompletionRequest,
-  ): { upload: StoredUpload; attempt: number } | undefined {
-    const entry = this.#living(id)
-    const completion = entry?.upload.completion
-    if (entry === undefined || completion?.dueAtMs === undefined) return undefined
-    const lost = dead !== undefined && completion.worker === dead
-    if (completion.dueAtMs > this.#now() && !lost) return undefined
-    const { holder } = entry.upload
-    if (!isReady(entry.upload, this.#now()) && !(dead !== undefined && holder?.owner === dead)) return undefined
-    const attempt = completion.attempt + 1
-    const taken = { ...completion, attempt, worker: owner, dueAtMs: this.#now() + ttlMs }
-    entry.upload = { ...entry.upload, completion: taken }
-    return { upload: withOwnAttributes(entry.upload), attempt }
+  takeCompletion(id: string, request: CompletionRequest): { upload: StoredUpload; attempt: number } | undefined {
+    const taken = this.#completions.take(id, request)
+    return taken && { ...taken, upload: withOwnAttributes(taken.upload) }
   }
 
   renewCompletion(id: string, attempt: number, ttlMs: number): boolean {
-    return this.#change(id, attempt, { dueAtMs: this.#now() + ttlMs })
+    return this.#completions.renew(id, attempt, ttlMs)
   }
 
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): boolean {
-    const change =
-      'retryAfterMs' in outcome
-        ? { worker: undefined, dueAtMs: this.#now() + outcome.retryAfterMs, step: outcome.step }
-        : { worker: undefined, dueAtMs: undefined, settled: true, result: outcome.result }
-    const activeAtMs = 'result' in outcome ? outcome.activeAtMs : undefined
-    return this.#change(id, attempt, change, activeAtMs)
+    return this.#completions.settle(id, attempt, outcome)
   }
 
   async sync(): Promise<void> {}
@@ -286,30 +298,6 @@ export class MemoryRecords implements Records {
     return [...this.#sharing].some((final) =>
       this.#living(final)?.upload.pieces.some(({ blob }) => blobOwner(blob) === id),
     )
-  }
-
-  #begun(step: CompletionStep, { owner, ttlMs }: CompletionRequest): Completion {
-    const attempt = owner === undefined ? 0 : 1
-    return { step, settled: false, attempt, dueAtMs: this.#now() + ttlMs, worker: owner, result: undefined }
-  }
-
-  #change(id: string, attempt: number, change: Partial<Completion>, activeAtMs?: number): boolean {
-    const entry = this.#tried(id, attempt)
-    if (entry?.upload.completion === undefined) return false
-    entry.upload = {
-      ...entry.upload,
-      activeAtMs: activeAtMs ?? entry.upload.activeAtMs,
-      completion: { ...entry.upload.completion, ...change },
-    }
-    return true
-  }
-
-  /** An upload of which this very try to complete it has not run out. */
-  #tried(id: string, attempt: number): Entry | undefined {
-    const entry = this.#living(id)
-    const completion = entry?.upload.completion
-    if (completion?.dueAtMs === undefined || completion.worker === undefined) return undefined
-    return completion.attempt === attempt ? entry : undefined
   }
 
   /** The partial uploads of a final one; `undefined` if one is not there, or is none. */
@@ -333,8 +321,7 @@ export class MemoryRecords implements Records {
   }
 
   #living(id: string): Entry | undefined {
-    const entry = this.#entries.get(id)
-    return entry?.buried ? undefined : entry
+    return living(this.#entries, id)
   }
 
   #held(id: string, fence: number): Entry | undefined {

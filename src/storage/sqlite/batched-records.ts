@@ -1,13 +1,12 @@
 // Records in SQLite as many requests use them at the same time: what they ask for is put into common transactions.
 
 import type { NewUpload, Tombstone } from '../../upload.js'
-import type { Journal, Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
+import type { Journal, Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
 import type {
   Assembly,
   AssemblyResult,
   ClaimRequest,
   ClaimResult,
-  CommitResult,
   CompletionOutcome,
   CompletionRequest,
   CreateResult,
@@ -52,7 +51,11 @@ export class BatchedRecords implements Records {
     return this.#batch.write(() => this.#records.release(id, fence, activeAtMs))
   }
 
-  commit(id: string, fence: number, commit: RecordCommit): Promise<CommitResult> {
+  releasePublished(id: string, fence: number): Promise<void> {
+    return this.#batch.write(() => this.#records.releasePublished(id, fence))
+  }
+
+  commit(id: string, fence: number, commit: RecordCommit): Promise<RecordCommitResult> {
     return this.#batch.write(() => this.#records.commit(id, fence, commit))
   }
 
@@ -100,8 +103,8 @@ export class BatchedRecords implements Records {
     return this.#batch.write(() => this.#records.assemble(id, assembly))
   }
 
-  detach(id: string, attempt: number, pieces: readonly Piece[]): Promise<boolean> {
-    return this.#batch.write(() => this.#records.detach(id, attempt, pieces))
+  detach(id: string, attempt: number, pieces: readonly Piece[], identity: string | undefined): Promise<boolean> {
+    return this.#batch.write(() => this.#records.detach(id, attempt, pieces, identity))
   }
 
   waitingFinals(partial: string): Promise<readonly string[]> {
@@ -129,6 +132,18 @@ export class BatchedRecords implements Records {
 
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): Promise<boolean> {
     return this.#batch.write(() => this.#records.settleCompletion(id, attempt, outcome))
+  }
+
+  unpublished(limit: number): Promise<readonly string[]> {
+    return this.#batch.read(() => this.#records.unpublished(limit))
+  }
+
+  published(upload: StoredUpload): Promise<void> {
+    return this.#batch.write(() => this.#records.published(upload))
+  }
+
+  publishLater(upload: StoredUpload, atMs: number): Promise<void> {
+    return this.#batch.write(() => this.#records.publishLater(upload, atMs))
   }
 
   sync(): Promise<void> {

@@ -9,10 +9,11 @@ import type { Writes } from './writes.js'
 
 const SQL = {
   // Not while somebody holds the upload: the commit that completed it is not on the disk yet, or it is being removed.
-  due: `SELECT id FROM uploads WHERE step = ? AND due_at <= ? AND due_at IS NOT NULL AND offset <= ? AND buried = 0
+  due: `SELECT id FROM uploads WHERE step = ? AND due_at <= ? AND due_at IS NOT NULL AND offset <= ? AND publish_at IS NULL
+      AND buried = 0
     AND (owner IS NULL OR lease_until <= ?) ORDER BY due_at LIMIT ?`,
   take: `UPDATE uploads SET due_at = ?, attempt = attempt + 1, worker = ?
-    WHERE id = ? AND buried = 0 AND due_at IS NOT NULL AND (due_at <= ? OR worker = ?)
+    WHERE id = ? AND buried = 0 AND due_at IS NOT NULL AND publish_at IS NULL AND (due_at <= ? OR worker = ?)
       AND (owner IS NULL OR lease_until <= ? OR owner = ?) RETURNING ${RECORD}`,
   renew: `UPDATE uploads SET due_at = ? WHERE id = ? AND buried = 0 AND due_at IS NOT NULL AND attempt = ?
     AND worker IS NOT NULL`,

@@ -32,13 +32,13 @@ const SQL = {
     LEFT JOIN uploads AS partial ON partial.id = waiting.partial AND partial.buried = 0
     GROUP BY waiting.final
     HAVING min(coalesce(partial.complete = 1 AND (partial.owner IS NULL OR partial.lease_until <= ?), 1)) = 1 LIMIT ?`,
-  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, active_at = ?, complete = 1, due_at = ?, attempt = ?,
-    worker = ?, step = 'copy' WHERE id = ?`,
+  assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, active_at = ?, complete = 1, published = 0, due_at = ?,
+    attempt = ?, worker = ?, step = 'copy' WHERE id = ?`,
   share: 'INSERT OR IGNORE INTO sharing (blob, upload) VALUES (?, ?)',
   shareNoMore: 'DELETE FROM sharing WHERE upload = ?',
   sharedBy: `SELECT 1 FROM uploads WHERE buried = 0 AND id <> ?
     AND (id = ? OR id IN (SELECT upload FROM sharing WHERE blob = ?)) LIMIT 1`,
-  detach: `UPDATE uploads SET pieces = ? WHERE id = ? AND buried = 0 AND attempt = ? AND due_at IS NOT NULL
+  detach: `UPDATE uploads SET pieces = ?, file = ? WHERE id = ? AND buried = 0 AND attempt = ? AND due_at IS NOT NULL
     AND worker IS NOT NULL`,
 } as const
 
@@ -105,9 +105,9 @@ export class Concatenations {
     return this.#statements.one('sharedBy', id, owner, blob) !== undefined
   }
 
-  detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
+  detach(id: string, attempt: number, pieces: readonly Piece[], identity: string | undefined): boolean {
     return this.#writes.transaction(() => {
-      if (!this.#statements.write('detach', JSON.stringify(pieces), id, attempt)) return false
+      if (!this.#statements.write('detach', JSON.stringify(pieces), identity ?? null, id, attempt)) return false
       this.#statements.write('shareNoMore', id)
       return true
     })

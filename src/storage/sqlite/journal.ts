@@ -1,6 +1,6 @@
 // Small finished uploads, kept in the database until their files are on the disk.
 
-import type { Journal, JournalEntry, JournaledFile, Piece } from '../parts.js'
+import type { Journal, JournalEntry, JournaledFile, MakeFile, Piece } from '../parts.js'
 import { firstPieces } from '../pieces.js'
 import type { Batch } from './batch.js'
 import type { Bindable, Database } from './driver.js'
@@ -15,7 +15,7 @@ const RECOVERED_AT_ONCE = 100
 const UPLOAD = `LEFT JOIN uploads ON uploads.id = journal.id AND uploads.created_at = journal.created_at
   AND complete = 1 AND buried = 0`
 
-const FILE = 'uploads.id AS id, coalesce(name, uploads.id) AS name, pieces'
+const FILE = 'uploads.id AS id, coalesce(name, uploads.id) AS name, pieces, offset, file, published, overwrite'
 
 /** Numbers are used again, by others; this names an entry, as it was when it was read. */
 const SAME = `number = ? AND journal.id = ? AND journal.created_at = ? AND added_at = ? AND journal.boot = ?`
@@ -36,6 +36,7 @@ const SQL = {
   forget: 'DELETE FROM journal WHERE id = ?',
   lost: `SELECT number, ${FILE}, bytes, journal.boot AS boot FROM journal ${UPLOAD}
     WHERE journal.boot <> ? AND number > ? ORDER BY number LIMIT ?`,
+  identify: 'UPDATE uploads SET file = ? WHERE id = ?',
   recovered: 'UPDATE journal SET added_at = ?, boot = ? WHERE number = ?',
 } as const
 
@@ -44,6 +45,10 @@ interface Row {
   readonly id: string | null
   readonly name: string
   readonly pieces: string | null
+  readonly offset: number
+  readonly file: string | null
+  readonly published: number
+  readonly overwrite: number
 }
 
 interface ByteRow extends Row {
@@ -61,7 +66,6 @@ interface EntryRow extends Row {
 interface SQLiteJournalOptions {
   readonly now: () => number
   readonly boot: string
-  readonly sync: () => Promise<void>
   /** What goes on beside requests goes through it. */
   readonly batch: Batch
 }
@@ -69,7 +73,6 @@ interface SQLiteJournalOptions {
 /** The journal in SQLite. */
 export class SQLiteJournal implements Journal {
   readonly maxBytes = MAX_BYTES
-  readonly sync: () => Promise<void>
   readonly #statements: Statements<keyof typeof SQL>
   readonly #writes: Writes
   readonly #batch: Batch
@@ -80,11 +83,10 @@ export class SQLiteJournal implements Journal {
 
   /**
    * @param database - where it is
-   * @param options - milliseconds since the epoch, the present run of the system, what syncs the records, and their batch
+   * @param options - milliseconds since the epoch, the present run of the system, and the batch of the records
    * @param writes - what goes around its writes
    */
-  constructor(database: Database, { now, boot, sync, batch }: SQLiteJournalOptions, writes: Writes) {
-    this.sync = sync
+  constructor(database: Database, { now, boot, batch }: SQLiteJournalOptions, writes: Writes) {
     this.#batch = batch
     this.#statements = new Statements(database, SQL, writes)
     this.#writes = writes
@@ -124,7 +126,7 @@ export class SQLiteJournal implements Journal {
     }))
   }
 
-  async restore(entry: JournalEntry, make: Restore): Promise<void> {
+  async restore(entry: JournalEntry, make: MakeFile): Promise<void> {
     await this.#batch.alone(() => {
       const row = this.#statements.one<ByteRow>('file', ...same(entry))
       if (row === undefined) return
@@ -133,14 +135,6 @@ export class SQLiteJournal implements Journal {
       this.#statements.write('restored', this.#now(), this.#boot, ...same(entry))
     })
     this.#unrecovered.delete(keyOf(entry))
-  }
-
-  hold(entry: JournalEntry, action: (file: JournaledFile) => void): Promise<void> {
-    return this.#batch.alone(() => {
-      const row = this.#statements.one<ByteRow>('file', ...same(entry))
-      const file = row && fileOf(row)
-      if (file !== undefined) action(file)
-    })
   }
 
   async distrust(entry: JournalEntry): Promise<JournalEntry> {
@@ -167,13 +161,13 @@ export class SQLiteJournal implements Journal {
    * same time. What fails (the disk may be full) is left to the settler, and to the next start.
    * @param restore - makes one; must not be asynchronous
    */
-  recover(restore: Restore): void {
+  recover(restore: MakeFile): void {
     if (this.#isEmpty()) return
     for (let last: number | undefined = 0; last !== undefined; ) last = this.#recoverSome(last, restore)
   }
 
   /** @returns the number of the last one */
-  #recoverSome(beyond: number, restore: Restore): number | undefined {
+  #recoverSome(beyond: number, restore: MakeFile): number | undefined {
     let rows: readonly ByteRow[] = []
     try {
       this.#writes.transaction(() => {
@@ -189,7 +183,7 @@ export class SQLiteJournal implements Journal {
     return rows.at(-1)?.number
   }
 
-  #isRecovered(row: ByteRow, restore: Restore): boolean {
+  #isRecovered(row: ByteRow, restore: MakeFile): boolean {
     try {
       this.#make(row, restore)
       this.#unrecovered.delete(keyOf(row))
@@ -200,16 +194,15 @@ export class SQLiteJournal implements Journal {
     }
   }
 
-  #make(row: ByteRow, restore: Restore): void {
+  #make(row: ByteRow, restore: MakeFile): void {
     const file = fileOf(row)
     // What was written in this run of the system is read from memory, and may be on no disk.
     const anew = row.boot === DISTRUSTED || row.boot === this.#boot
-    if (file !== undefined) restore(file, row.bytes, anew)
+    if (file === undefined || row.id === null) return
+    const identity = restore(file, row.bytes, anew)
+    if (identity !== file.identity) this.#statements.write('identify', identity ?? null, row.id)
   }
 }
-
-/** As {@link Blobs.restore} has it. */
-type Restore = (file: JournaledFile, bytes: Uint8Array, anew: boolean) => void
 
 function keyOf({ number, boot }: { readonly number: number; readonly boot: string }): string {
   return `${number} ${boot}`
@@ -219,8 +212,17 @@ function same({ number, id, createdAtMs, atMs, boot }: JournalEntry): readonly B
   return [number, id, createdAtMs, atMs, boot]
 }
 
-function fileOf({ id, name, pieces }: Row): JournaledFile | undefined {
+function fileOf({ id, name, pieces, offset, file, published, overwrite }: Row): JournaledFile | undefined {
   if (id === null) return undefined
   const [piece] = pieces === null ? firstPieces(id) : (JSON.parse(pieces) as readonly Piece[])
-  return piece && { blob: piece.blob, name }
+  return (
+    piece && {
+      blob: piece.blob,
+      name,
+      identity: file ?? undefined,
+      size: offset,
+      overwrite: overwrite !== 0,
+      published: published !== 0,
+    }
+  )
 }

@@ -6,7 +6,8 @@ import { firstPieces } from '../pieces.js'
 
 /** A whole row, for SELECT and RETURNING: as one value, since drivers take longer over twenty of them than JSON does. */
 export const RECORD = `json_array(id, name, length, offset, metadata, created_at, active_at, complete, fence, owner,
-  lease_until, pieces, attributes, concat, due_at, attempt, worker, result, synced, boot, step) AS record`
+  lease_until, pieces, attributes, concat, due_at, attempt, worker, result, synced, boot, step, published, file, overwrite)
+  AS record`
 
 /** What a statement with {@link RECORD} gives. */
 export interface Row {
@@ -39,6 +40,9 @@ interface Values {
   readonly 18: number
   readonly 19: Text
   readonly 20: Text
+  readonly 21: number
+  readonly 22: Text
+  readonly 23: number
 }
 
 /**
@@ -58,6 +62,8 @@ export function uploadOf({ record }: Row, boot: string): StoredUpload {
     createdAtMs: values[5],
     activeAtMs: values[6],
     complete,
+    published: complete ? values[21] !== 0 : undefined,
+    ...(values[23] !== 0 && { overwrite: true }),
     fence: values[8],
     holder: owner === null ? undefined : { owner, leaseUntilMs: values[10] },
     pieces: parse<readonly Piece[]>(values[11]) ?? firstPieces(values[0]),
@@ -76,6 +82,7 @@ export function uploadOf({ record }: Row, boot: string): StoredUpload {
           },
     synced: values[18],
     doubtful: !complete && values[19] !== null && values[19] !== boot,
+    identity: values[22] ?? undefined,
   }
 }
 

@@ -80,6 +80,19 @@ const MIGRATIONS: readonly string[] = [
    ALTER TABLE uploads DROP COLUMN expires_at;
    CREATE INDEX uploads_unfinished ON uploads (active_at) WHERE buried = 0 AND ${IS_UNFINISHED};
    CREATE INDEX uploads_finished ON uploads (active_at) WHERE buried = 0 AND ${IS_SETTLED};`,
+  `ALTER TABLE uploads ADD COLUMN name_key TEXT;  -- the name as the file system tells it from others; NULL: the id
+   UPDATE uploads SET name_key = name;
+   DROP INDEX uploads_by_name;
+   CREATE INDEX uploads_by_name_key ON uploads (name_key) WHERE name_key IS NOT NULL;
+   ALTER TABLE uploads ADD COLUMN overwrite INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE uploads ADD COLUMN file TEXT;       -- the identity of the file that was written to last; NULL: not known
+   ALTER TABLE uploads ADD COLUMN published INTEGER NOT NULL DEFAULT 1;
+   ALTER TABLE uploads ADD COLUMN publish_at INTEGER; -- NULL: published, unfinished, or still made of others
+   CREATE INDEX uploads_unpublished ON uploads (publish_at) WHERE publish_at IS NOT NULL;
+   CREATE TABLE place (                -- the folder that the identities of files are of
+     only INTEGER PRIMARY KEY CHECK (only = 1),
+     identity TEXT NOT NULL
+   ) STRICT;`,
 ]
 
 /** The version that this package writes. */

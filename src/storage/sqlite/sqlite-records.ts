@@ -1,14 +1,13 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
 import { isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
-import type { Piece, RecordCommit, Records, StoredUpload } from '../parts.js'
+import type { Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
 import type {
   Assembly,
   AssemblyResult,
   ClaimRequest,
   ClaimResult,
-  CommitResult,
   CompletionOutcome,
   CompletionRequest,
   CreateResult,
@@ -24,6 +23,8 @@ import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { ExpiredRows } from './expired-rows.js'
 import { SQLiteJournal } from './journal.js'
+import { Names } from './names.js'
+import { PublicationRows } from './publication-rows.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { prepareDatabase } from './schema.js'
 import { Statements } from './statements.js'
@@ -31,13 +32,6 @@ import { WriteAheadLog } from './write-ahead-log.js'
 import { Writes } from './writes.js'
 
 const SQL = {
-  // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
-  // the id (`id`, `id.…`) may be what a removed partial upload has left to a final one.
-  create: `INSERT INTO uploads (id, name, length, metadata, created_at, active_at, attributes, concat, fence)
-    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
-      AND NOT EXISTS (SELECT 1 FROM uploads WHERE name = ?)
-      AND NOT EXISTS (SELECT 1 FROM sharing WHERE blob = ? OR blob > ? || '.' AND blob < ? || '/')
-    ON CONFLICT DO NOTHING`,
   get: `SELECT ${RECORD} FROM uploads WHERE id = ? AND buried = 0`,
   claim: `UPDATE uploads SET fence = fence + 1, owner = ?, lease_until = ?
     WHERE id = ? AND buried = 0 AND iif(owner IS NULL, complete = 0 OR ?, owner = ?) RETURNING ${RECORD}`,
@@ -47,16 +41,18 @@ const SQL = {
   renew: 'UPDATE uploads SET lease_until = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   release: 'UPDATE uploads SET owner = NULL WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   releaseActive: 'UPDATE uploads SET owner = NULL, active_at = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
+  releasePublished: `UPDATE uploads SET owner = NULL, published = 1, publish_at = NULL
+    WHERE id = ? AND fence = ? AND owner IS NOT NULL`,
   commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), active_at = coalesce(?, active_at),
       complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?, step = ?,
-      synced = iif(?, ?, synced), boot = ?
+      synced = iif(?, ?, synced), boot = ?, file = coalesce(?, file), published = ?, publish_at = ?
     WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
   bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL
     AND (? OR NOT ${IS_NEEDED}) RETURNING ${RECORD}`,
   markSynced: `UPDATE uploads SET synced = ?, boot = iif(offset = ?, NULL, boot)
     WHERE id = ? AND created_at = ? AND offset >= ? AND synced < ?`,
-  fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = ?, complete = 0, due_at = NULL,
-      attempt = NULL, worker = NULL, step = NULL
+  fallBack: `UPDATE uploads SET offset = ?, synced = ?, pieces = ?, boot = ?, complete = 0, published = 1,
+      publish_at = NULL, due_at = NULL, attempt = NULL, worker = NULL, step = NULL, file = NULL
     WHERE id = ? AND created_at = ? AND offset = ? AND (complete = 0 OR fence = ? AND owner IS NOT NULL)`,
   forget: 'DELETE FROM uploads WHERE id = ? AND buried = 1',
   keep: 'INSERT OR REPLACE INTO tombstones (id, status, until) VALUES (?, ?, ?)',
@@ -78,6 +74,11 @@ export interface SQLiteRecordsOptions {
   readonly now: () => number
   /** Names the present run of the operating system: after a power loss it is another one. */
   readonly boot: string
+  /**
+   * Whether the file system ignores case in names.
+   * @default false
+   */
+  readonly foldsNames?: boolean | undefined
 }
 
 /** Keeps records in a SQLite database. */
@@ -87,6 +88,8 @@ export class SQLiteRecords implements Records {
   readonly #boot: string
   readonly #writes: Writes
   readonly #statements: Statements<keyof typeof SQL>
+  readonly #names: Names
+  readonly #publications: PublicationRows
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
   readonly #expired: ExpiredRows
@@ -99,7 +102,7 @@ export class SQLiteRecords implements Records {
    * @param options - the database
    * @throws Error if there is no driver, or the database is of a later version
    */
-  constructor({ path, driver, now, boot }: SQLiteRecordsOptions) {
+  constructor({ path, driver, now, boot, foldsNames = false }: SQLiteRecordsOptions) {
     this.#now = now
     this.#boot = boot
     this.#database = openDatabase(path, driver)
@@ -107,11 +110,13 @@ export class SQLiteRecords implements Records {
       prepareDatabase(this.#database)
       this.#writes = new Writes(this.#database, () => this.#log.wrote())
       this.#statements = new Statements(this.#database, SQL, this.#writes)
+      this.#names = new Names(this.#database, { writes: this.#writes, folds: foldsNames })
+      this.#publications = new PublicationRows(this.#database, now, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
       this.#expired = new ExpiredRows(this.#database, now, this.#writes)
       this.batch = new Batch(this.#writes, { makeRoom: () => this.#log.makeRoom() })
-      const journal = { now, boot, batch: this.batch, sync: () => this.sync() }
+      const journal = { now, boot, batch: this.batch }
       this.journal = new SQLiteJournal(this.#database, journal, this.#writes)
       this.#log = new WriteAheadLog(this.#database, { path, driver, alone: (action) => this.batch.alone(action) })
     } catch (error) {
@@ -133,31 +138,16 @@ export class SQLiteRecords implements Records {
   }
 
   create(upload: NewUpload): CreateResult {
-    if (upload.concat?.partials !== undefined) return this.#concatenations.create(upload, () => this.#insert(upload))
-    return this.#insert(upload) ? 'created' : 'exists'
+    // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
+    const create = (): boolean => this.#names.create(upload, this.#now())
+    if (upload.concat?.partials === undefined) return create() ? 'created' : this.#names.whyTaken(upload)
+    const result = this.#concatenations.create(upload, create)
+    return result === 'exists' ? this.#names.whyTaken(upload) : result
   }
 
-  #insert(upload: NewUpload): boolean {
-    const name = upload.name === upload.id ? null : upload.name
-    const { id, length, metadata, createdAtMs, attributes, concat } = upload
-    return this.#statements.write(
-      'create',
-      id,
-      name,
-      length ?? null,
-      metadata ?? null,
-      createdAtMs,
-      createdAtMs,
-      attributes ? JSON.stringify(attributes) : null,
-      concat ? JSON.stringify(concat) : null,
-      // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
-      this.#now(),
-      name,
-      id,
-      id,
-      id,
-      id,
-    )
+  /** As {@link PublicationRows.adopt} has it. */
+  adopt(folder: string): void {
+    this.#publications.adopt(folder)
   }
 
   get(id: string): StoredUpload | undefined {
@@ -202,7 +192,23 @@ export class SQLiteRecords implements Records {
     else this.#statements.write('releaseActive', activeAtMs, id, fence)
   }
 
-  commit(id: string, fence: number, commit: RecordCommit): CommitResult {
+  releasePublished(id: string, fence: number): void {
+    this.#statements.write('releasePublished', id, fence)
+  }
+
+  unpublished(limit: number): readonly string[] {
+    return this.#publications.unpublished(limit)
+  }
+
+  published(upload: StoredUpload): void {
+    this.#publications.published(upload)
+  }
+
+  publishLater(upload: StoredUpload, atMs: number): void {
+    this.#publications.publishLater(upload, atMs)
+  }
+
+  commit(id: string, fence: number, commit: RecordCommit): RecordCommitResult {
     const { journaled } = commit
     if (journaled === undefined) return this.#commit(id, fence, commit)
     // All or nothing: what fails for a busy database is tried again, and must not meet what it has done itself.
@@ -213,8 +219,8 @@ export class SQLiteRecords implements Records {
     })
   }
 
-  #commit(id: string, fence: number, commit: RecordCommit): CommitResult {
-    const { completion } = commit
+  #commit(id: string, fence: number, commit: RecordCommit): RecordCommitResult {
+    const { completion, isToBePublished } = commit
     const done = this.#statements.write(
       'commit',
       commit.to,
@@ -230,6 +236,9 @@ export class SQLiteRecords implements Records {
       commit.synced ? 1 : 0,
       commit.to,
       commit.synced ? null : this.#boot,
+      commit.identity ?? null,
+      isToBePublished ? 0 : 1,
+      isToBePublished ? this.#now() : null,
       id,
       fence,
       commit.from,
@@ -308,8 +317,8 @@ export class SQLiteRecords implements Records {
     return this.#concatenations.assemble(id, assembly, this.#now())
   }
 
-  detach(id: string, attempt: number, pieces: readonly Piece[]): boolean {
-    return this.#concatenations.detach(id, attempt, pieces)
+  detach(id: string, attempt: number, pieces: readonly Piece[], identity: string | undefined): boolean {
+    return this.#concatenations.detach(id, attempt, pieces, identity)
   }
 
   waitingFinals(partial: string): readonly string[] {

@@ -1,21 +1,25 @@
 // The default storage: records in SQLite, bytes in plain files.
 
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
-import { join, relative, resolve, sep } from 'node:path'
+import { join, resolve } from 'node:path'
 import { type Checks, callback, checkOptions, oneOf, text } from '../../check-options.js'
 import type { NewUpload, Upload } from '../../upload.js'
 import { bootId } from '../boot-id.js'
 import { CombinedStorage } from '../combined-storage.js'
+import { inTheWay, namesAbove, STATE_FOLDER, whyBadName } from '../file-names.js'
+import { ensureFile, ensureFolder, warnOfNetworkFileSystem } from '../files/check-directory.js'
 import { FileBlobs } from '../files/file-blobs.js'
-import { makeFolder } from '../files/folders.js'
+import { identityOf, statPath } from '../files/file-identity.js'
 import type { Awaitable, CreateResult } from '../storage.js'
 import { BatchedRecords } from './batched-records.js'
 import { SQLITE_DRIVERS, type SQLiteDriver } from './driver.js'
 import { SQLiteRecords } from './sqlite-records.js'
 
-/** The folder below the directory that holds everything but finished files. */
-const STATE_FOLDER = '.resumable-upload'
+/** By default only the user of the server reads what is not finished, and what the records say. */
+const STATE_MODE = 0o700
+/** A file has no right to be entered. */
+const FILE_RIGHTS = 0o666
 
 /** Options of {@link SQLiteStorage}. */
 export interface SQLiteStorageOptions {
@@ -25,6 +29,22 @@ export interface SQLiteStorageOptions {
    * @default './uploads'
    */
   readonly directory?: string | undefined
+  /**
+   * The mode of finished files: `0o640`, say.
+   * @default 0o666 without the bits of the umask
+   */
+  readonly fileMode?: number | undefined
+  /**
+   * The mode of the folders that names of finished files need (`a` of `a/b`), and of `directory` if it is made: `0o750`, say.
+   * @default 0o777 without the bits of the umask
+   */
+  readonly directoryMode?: number | undefined
+  /**
+   * The mode of the subfolder `.resumable-upload`: records and unfinished bytes. `0o770` lets servers of several users of
+   * a group share the directory; they need `fileMode: 0o660` as well.
+   * @default 0o700: only the user of the server
+   */
+  readonly stateMode?: number | undefined
   /**
    * The SQLite driver.
    * @default `node:sqlite` where Node has it (22.13 and later), else `better-sqlite3`
@@ -42,9 +62,18 @@ export interface SQLiteStorageOptions {
   readonly boot?: string | undefined
 }
 
+/** The rights of a file or folder. `0o750`, not `750`, which is another number. */
+function mode(value: unknown): string | undefined {
+  const isMode = Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 0o777
+  return isMode ? undefined : 'a number from 0 to 0o777, such as 0o750'
+}
+
 /** The checks of all options; {@link Checks} says how to add one. */
 const CHECKS: Checks<SQLiteStorageOptions> = {
   directory: text,
+  fileMode: mode,
+  directoryMode: mode,
+  stateMode: mode,
   driver: oneOf(...SQLITE_DRIVERS),
   now: callback,
   boot: text,
@@ -71,23 +100,34 @@ export class SQLiteStorage extends CombinedStorage {
 
   /**
    * @param options - where to keep uploads
-   * @throws Error if there is no SQLite driver, if the directory can't be written to, or if a later version of this
-   * package has written to it
+   * @throws Error if there is no SQLite driver, if the directory can't be written to (with path, cause and remedy), or if
+   * a later version of this package has written to it
    * @throws TypeError if an option is unknown, or can't be what it says
    */
   constructor(options: SQLiteStorageOptions = {}) {
     const {
       directory = './uploads',
+      fileMode,
+      directoryMode,
+      stateMode = STATE_MODE,
       driver,
       now = Date.now,
       boot = bootId(),
     } = checkOptions('SQLiteStorage', options, CHECKS, { aliases: ALIASES })
     const root = resolve(directory)
     const state = join(root, STATE_FOLDER)
+    const path = join(state, 'uploads.sqlite')
     const meetingPoint = join(state, 'processes')
-    const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts') })
-    makeFolder(meetingPoint)
-    const records = new SQLiteRecords({ path: join(state, 'uploads.sqlite'), driver, now, boot })
+    ensureFolder(root, existsSync(root) ? undefined : directoryMode)
+    ensureFolder(state, stateMode)
+    ensureFolder(join(state, 'parts'), stateMode)
+    ensureFolder(meetingPoint, stateMode)
+    ensureFile(path, stateMode & FILE_RIGHTS)
+    warnOfNetworkFileSystem(root)
+    const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts'), fileMode, directoryMode })
+    const records = new SQLiteRecords({ path, driver, now, boot, foldsNames: foldsNames(root) })
+    const folder = statPath(state)
+    if (folder !== undefined) records.adopt(identityOf(folder))
     records.recover((file, bytes, anew) => blobs.restore(file, bytes, anew))
     super(new BatchedRecords(records), blobs, now)
     this.directory = root
@@ -96,15 +136,10 @@ export class SQLiteStorage extends CombinedStorage {
 
   /**
    * {@inheritDoc Storage.create}
-   * @throws TypeError if the name does not lie below the directory, or is no plain one (`a/../b`)
    */
   override create(upload: NewUpload): Awaitable<CreateResult> {
-    // A name that is the id is neither: ids have no characters that mean something in a path, and are hardly guessed.
-    if (upload.name !== upload.id) {
-      this.#assertInside(upload.name)
-      if (existsSync(this.pathOf(upload)) || this.#isBelowFile(upload.name)) return 'exists'
-    }
-    return super.create(upload)
+    // A name that is the id is neither taken nor below a file: it has no folders, and is hardly guessed.
+    return (upload.name === upload.id ? undefined : this.#whyTaken(upload)) ?? super.create(upload)
   }
 
   /** How many bytes the file system of the directory has left for this process. */
@@ -118,20 +153,22 @@ export class SQLiteStorage extends CombinedStorage {
     return join(this.directory, upload.name)
   }
 
-  /** Whether a file has the name of one of the folders that a name needs. */
-  #isBelowFile(name: string): boolean {
-    const parts = name.split(sep)
-    for (let depth = 1; depth < parts.length; depth++) {
-      const found = statSync(join(this.directory, ...parts.slice(0, depth)), { throwIfNoEntry: false })
-      if (!found?.isDirectory()) return found !== undefined
-    }
-    return false
+  /** What lies in the directory and keeps a file from its name. */
+  #whyTaken({ name, overwrite = false }: NewUpload): CreateResult | undefined {
+    if (whyBadName(name) !== undefined) return undefined
+    const found = statPath(join(this.directory, name))
+    if (found !== undefined && !(overwrite && found.isFile())) return 'exists'
+    const above = namesAbove(name).find((folder) => isFile(join(this.directory, folder)))
+    return above === undefined ? undefined : inTheWay(name, above)
   }
+}
 
-  #assertInside(name: string): void {
-    const plain = relative(this.directory, join(this.directory, name))
-    const first = plain.split(sep)[0]
-    if (plain === name && first !== '' && first !== '..' && first !== STATE_FOLDER && !name.includes('\0')) return
-    throw new TypeError(`SQLiteStorage: ${JSON.stringify(name)} is no name for a file below the directory`)
-  }
+function isFile(path: string): boolean {
+  return statPath(path)?.isFile() ?? false
+}
+
+/** Whether the file system of a directory ignores case in names. */
+function foldsNames(root: string): boolean {
+  const [one, other] = [STATE_FOLDER, STATE_FOLDER.toUpperCase()].map((name) => statPath(join(root, name)))
+  return one !== undefined && other !== undefined && one.ino === other.ino
 }

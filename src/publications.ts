@@ -1,0 +1,138 @@
+// Publishes complete uploads whose files could not get their names with the last commit: something was in the way, or a kill
+// came between. Again and again, until it succeeds, with or without a hook.
+
+import { backoffMs } from './completions/backoff.js'
+import { processing } from './completions/processing.js'
+import type { Core } from './core.js'
+import { isUnpublished, type Upload } from './upload.js'
+import { within } from './within.js'
+
+/** How many are looked for at a time. */
+const BATCH = 20
+/** How often it is looked for what other processes have left unpublished, in milliseconds. */
+const POLL_MS = 5_000
+
+/** Publishes late, in the background and for requests that wait for it. */
+export class Publications {
+  readonly #core: () => Core
+  readonly #onError: (error: unknown) => void
+  /** How often in a row this instance could not publish an upload. */
+  readonly #failures = new Map<string, number>()
+  #timer: NodeJS.Timeout | undefined
+  #wakeAtMs = Number.POSITIVE_INFINITY
+  #looking: Promise<void> | undefined
+  #closed = false
+
+  /**
+   * @param core - the server's parts; asked for when they are needed
+   * @param onError - gets what goes wrong in the background
+   */
+  constructor(core: () => Core, onError: (error: unknown) => void) {
+    this.#core = core
+    this.#onError = onError
+  }
+
+  /** Begins to look for what is unpublished. */
+  start(): void {
+    if (this.#core().options.storage.publish !== undefined) this.#wakeIn(0)
+  }
+
+  /**
+   * Publishes an upload for a request that waits for it.
+   * @returns `false` if another instance holds the upload, or it is gone
+   * @throws what keeps the file from its name: the upload is kept, and tried again in the background
+   */
+  publish(id: string): Promise<boolean> {
+    return this.#publish(id)
+  }
+
+  /**
+   * Throws while an upload is complete and not published, and has it published if no instance that lives is at it.
+   * @throws TusError `ERR_PROCESSING`
+   */
+  assertPublished(upload: Upload): void {
+    // Making the file of a final upload is a part of its completion.
+    if (!isUnpublished(upload) || upload.concat?.partials !== undefined) return
+    this.#publishOfDead(upload).catch((error) => this.#report(error))
+    throw processing()
+  }
+
+  /** Publishes all that is due now. */
+  async runDue(): Promise<void> {
+    await this.#looking
+    const tried = new Set<string>()
+    while ((await this.#publishDue(tried)) && !this.#closed) {}
+  }
+
+  /** Stops looking, and waits for what is under way, but no longer than this many milliseconds. */
+  async close(timeoutMs: number): Promise<void> {
+    this.#closed = true
+    clearTimeout(this.#timer)
+    if (this.#looking !== undefined) await within(timeoutMs, this.#looking)
+  }
+
+  #wakeIn(ms: number): void {
+    const atMs = Date.now() + ms
+    if (this.#closed || atMs >= this.#wakeAtMs) return
+    clearTimeout(this.#timer)
+    this.#wakeAtMs = atMs
+    this.#timer = setTimeout(() => {
+      this.#wakeAtMs = Number.POSITIVE_INFINITY
+      this.#looking = this.#look()
+    }, ms).unref()
+  }
+
+  async #look(): Promise<void> {
+    let more = false
+    try {
+      more = await this.#publishDue(new Set())
+    } catch (error) {
+      this.#report(error)
+    }
+    this.#wakeIn(more ? 0 : POLL_MS)
+  }
+
+  /** One failure keeps no other upload from being published. @returns whether there may be more */
+  async #publishDue(tried: Set<string>): Promise<boolean> {
+    const ids = (await this.#core().options.storage.unpublished?.(BATCH)) ?? []
+    const untried = ids.filter((id) => !tried.has(id))
+    for (const id of untried) {
+      if (this.#closed) return false
+      tried.add(id)
+      const isKnown = this.#failures.has(id)
+      // The same thing is in the way as before: one line in the log is enough.
+      await this.#publish(id).catch((error) => isKnown || this.#report(error))
+    }
+    return untried.length === BATCH
+  }
+
+  async #publishOfDead({ id, holder }: Upload): Promise<void> {
+    const { claims } = this.#core()
+    const dead = holder !== undefined && (await claims.isDead(holder.owner)) ? holder.owner : undefined
+    // Another one is at it, or it is not time for the next try.
+    if ((holder !== undefined && dead === undefined) || this.#failures.has(id)) return
+    await this.#publish(id, dead)
+  }
+
+  async #publish(id: string, dead?: string): Promise<boolean> {
+    const { options, completions } = this.#core()
+    const failures = this.#failures.get(id) ?? 0
+    const retryAfterMs = backoffMs(failures + 1)
+    try {
+      const durable = options.durability !== 'none'
+      const published = (await options.storage.publish?.(id, { durable, retryAfterMs, dead })) ?? false
+      this.#failures.delete(id)
+      if (published) completions.wake('hook')
+      return published
+    } catch (error) {
+      this.#failures.set(id, failures + 1)
+      this.#wakeIn(retryAfterMs)
+      throw error
+    }
+  }
+
+  #report(error: unknown): void {
+    // After the end the storage is closed, and the rest is for the next process.
+    if (!this.#closed) this.#onError(error)
+  }
+}
