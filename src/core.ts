@@ -38,7 +38,7 @@ export function createCore(
     options,
     completions: new Completions(() => core, { concurrency: options.completionConcurrency, onError }),
     publications: new Publications(() => core, onError),
-    cors: options.cors ? createCors(options.cors) : undefined,
+    cors: options.cors ? createCors(options.cors, options) : undefined,
     report: onError,
     warn,
     claims: new Claims({

@@ -26,7 +26,13 @@ export interface CorsOptions {
    * @default 86400
    */
   readonly maxAge?: number | undefined
-  /** Headers that requests may have besides those of the protocol, such as `Authorization`. */
+  /**
+   * Whether pages of a public network may reach a server on a private one (https://wicg.github.io/private-network-access/),
+   * such as a storage at home: a browser that asks for it in a preflight is told so. The origins decide who may at all.
+   * @default false: a public page reaches no private server that does not say so
+   */
+  readonly privateNetwork?: boolean | undefined
+  /** Headers that requests may have besides those of the protocol and `Authorization`. */
   readonly allowedHeaders?: readonly string[] | undefined
   /** Headers that pages may see besides those of the protocol. */
   readonly exposedHeaders?: readonly string[] | undefined
@@ -36,6 +42,7 @@ export interface CorsOptions {
 export const CORS_CHECKS: Checks<CorsOptions> = {
   origin: areOrigins,
   credentials: boolean,
+  privateNetwork: boolean,
   maxAge: integer(0),
   allowedHeaders: areHeaderNames,
   exposedHeaders: areHeaderNames,
@@ -50,9 +57,10 @@ export const CORS_ALIASES: Readonly<Record<string, string>> = {
   headers: 'cors.allowedHeaders',
 }
 
-const ALLOWED_METHODS = 'POST, HEAD, PATCH, DELETE, OPTIONS, GET'
+const ALLOWED_METHODS = ['POST', 'HEAD', 'PATCH', 'DELETE', 'OPTIONS', 'GET']
 
 const ALLOWED_HEADERS = [
+  'Authorization',
   'Content-Type',
   'Tus-Resumable',
   'Upload-Checksum',
@@ -86,6 +94,15 @@ const EXPOSED_HEADERS = [
   'Upload-Offset',
 ]
 
+/** Whether a browser asks for leave to send a request (https://fetch.spec.whatwg.org/#cors-preflight-fetch). */
+export function isPreflight({ method, headers }: TusRequest): boolean {
+  return method === 'OPTIONS' && headers.origin !== undefined && headers['access-control-request-method'] !== undefined
+}
+
+function asksForPrivateNetwork(request: TusRequest): boolean {
+  return isPreflight(request) && request.headers['access-control-request-private-network'] === 'true'
+}
+
 /** Makes the headers of answers to pages of other origins: of a preflight, or of any other request. */
 export type Cors = (request: TusRequest) => Promise<Record<string, string>>
 
@@ -93,8 +110,8 @@ export type Cors = (request: TusRequest) => Promise<Record<string, string>>
  * Makes what {@link CorsOptions} describe (https://fetch.spec.whatwg.org/#http-cors-protocol).
  * @throws TypeError for `'*'` with credentials, which browsers refuse
  */
-export function createCors(options: CorsOptions): Cors {
-  const { origin: allowed = '*', credentials = false, maxAge = 86_400 } = options
+export function createCors(options: CorsOptions, { termination }: { readonly termination: boolean }): Cors {
+  const { origin: allowed = '*', credentials = false, maxAge = 86_400, privateNetwork = false } = options
   if (credentials && allowed === '*') throw new TypeError("TusServer: cors.credentials needs an origin other than '*'")
   const forAnswers = {
     ...(credentials && { 'Access-Control-Allow-Credentials': 'true' }),
@@ -102,20 +119,21 @@ export function createCors(options: CorsOptions): Cors {
   }
   const forPreflights = {
     ...(credentials && { 'Access-Control-Allow-Credentials': 'true' }),
-    'Access-Control-Allow-Methods': ALLOWED_METHODS,
+    'Access-Control-Allow-Methods': ALLOWED_METHODS.filter((method) => termination || method !== 'DELETE').join(', '),
     'Access-Control-Allow-Headers': [...ALLOWED_HEADERS, ...(options.allowedHeaders ?? [])].join(', '),
     'Access-Control-Max-Age': String(maxAge),
   }
-  return async ({ method, headers }) => {
+  return async (request) => {
+    const { headers } = request
     const { origin } = headers
     // Caches must keep answers to different origins apart, also those to none.
     const vary: Record<string, string> = allowed === '*' ? {} : { Vary: 'Origin' }
     if (origin === undefined || !(await isAllowed(allowed, origin))) return vary
-    const preflight = method === 'OPTIONS' && headers['access-control-request-method'] !== undefined
     return {
       ...vary,
       'Access-Control-Allow-Origin': allowed === '*' ? '*' : origin,
-      ...(preflight ? forPreflights : forAnswers),
+      ...(isPreflight(request) ? forPreflights : forAnswers),
+      ...(privateNetwork && asksForPrivateNetwork(request) && { 'Access-Control-Allow-Private-Network': 'true' }),
     }
   }
 }

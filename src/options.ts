@@ -79,6 +79,12 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly downloads?: boolean | undefined
   /**
+   * Whether clients may remove uploads by DELETE, the termination extension. With `downloads`, whoever has a link to a
+   * file may delete it otherwise, unless a hook keeps them from it.
+   * @default true
+   */
+  readonly termination?: boolean | undefined
+  /**
    * When uploads expire. The storage must be able to find them (all of this package are).
    * @default never
    */
@@ -268,5 +274,7 @@ export interface ResolvedOptions extends Resolved<Omit<TusServerOptions, Unset>>
   readonly concatenation: boolean
   readonly keepPartials: boolean
   readonly hooks: Hooks
+  /** Whether nothing says who may create uploads, nor that unfinished ones end, and nothing says that this is meant. */
+  readonly isOpen: boolean
   readonly onError: (error: unknown, context: ErrorContext | undefined) => void
 }

@@ -115,10 +115,11 @@ function bodyOf(body: RequestBody | null | undefined): RequestBody | undefined {
 
 /**
  * The method that counts, in capitals.
- * @param override - `X-HTTP-Method-Override` (https://tus.io/protocols/resumable-upload#x-http-method-override)
+ * @param override - `X-HTTP-Method-Override`; an empty one names no method (https://tus.io/protocols/resumable-upload#x-http-method-override)
  */
 export function methodOf(method: string, override: string | readonly string[] | undefined): string {
-  return (typeof override === 'string' ? override.trim() : method).toUpperCase()
+  const wanted = typeof override === 'string' ? override.trim() : ''
+  return (wanted === '' ? method : wanted).toUpperCase()
 }
 
 /** Headers with names in lower case and single values; a header that came several times is a list. */

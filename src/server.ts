@@ -2,16 +2,17 @@
 
 import { type Checks, checkOptions, milliseconds } from './check-options.js'
 import { type Core, createCore, TUS_VERSION } from './core.js'
-import type { Cors } from './cors.js'
+import { type Cors, isPreflight } from './cors.js'
 import { TusError, type TusErrorCode, toTusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
+import { asksForFile, describeFile } from './handlers/describe-file.js'
 import { download } from './handlers/get.js'
 import { readOffset } from './handlers/head.js'
 import { missing } from './handlers/missing.js'
 import { describeServer } from './handlers/options.js'
 import { appendChunk } from './handlers/patch.js'
 import { createUpload } from './handlers/post.js'
-import { hookRequest, hookUpload } from './hooks.js'
+import { type HookUpload, hookRequest, hookUpload } from './hooks.js'
 import type { ErrorContext, TusServerOptions } from './options.js'
 import type { PacedBody } from './pace.js'
 import {
@@ -42,6 +43,11 @@ export interface CloseOptions {
   readonly timeoutMs?: number | undefined
 }
 
+const OPEN_TO_EVERYBODY =
+  'resumable-upload: whoever reaches this server can fill its storage. Neither onIncomingRequest nor onUploadCreate refuses ' +
+  'anything, and unfinished uploads never expire. Set expiration: { unfinishedAfterMs }, or one of those hooks; ' +
+  'expiration: false says that it is meant, and silences this. See docs/security.md.'
+
 const CLOSE_CHECKS: Checks<CloseOptions> = { timeoutMs: milliseconds(0) }
 
 /**
@@ -57,6 +63,7 @@ export class TusServer<Context = unknown> {
   readonly #core: Core
   readonly #sweeper: Sweeper
   #running = 0
+  #warnsIfOpen: boolean
   #closing: Promise<void> | undefined
   #idle: (() => void) | undefined
 
@@ -68,6 +75,7 @@ export class TusServer<Context = unknown> {
     // What adapters pass is theirs to know: the core hands it through.
     const resolved = resolveOptions(options as TusServerOptions)
     this.basePath = resolved.basePath
+    this.#warnsIfOpen = resolved.isOpen && process.env.NODE_ENV === 'production'
     this.#core = createCore(resolved, {
       onError: (error) => this.reportError(error),
       warn: (message) => this.warn(message),
@@ -107,7 +115,7 @@ export class TusServer<Context = unknown> {
     if (--this.#running === 0) this.#idle?.()
     const answered: Record<string, string> = { 'Tus-Resumable': TUS_VERSION, ...response.headers }
     // Whatever a hook may say of other answers.
-    if (request.method === 'HEAD') answered['Cache-Control'] = 'no-store'
+    if (request.method === 'HEAD' && !asksForFile(this.#core, request)) answered['Cache-Control'] = 'no-store'
     if (this.#core.cors) addCors(answered, await this.#corsHeaders(this.#core.cors, request))
     return { ...response, headers: answered }
   }
@@ -208,19 +216,46 @@ export class TusServer<Context = unknown> {
     if (!methods.includes(method)) {
       throw new TusError('ERR_METHOD_NOT_ALLOWED', { headers: { Allow: methods.join(', ') } })
     }
-    if (method === 'OPTIONS') return describeServer(this.#core)
-    // A browser that follows a link says nothing of tus.
-    if (headers['tus-resumable'] !== TUS_VERSION && method !== 'GET') {
+    if (method === 'OPTIONS') return this.#describe(request, route)
+    const file = asksForFile(this.#core, request)
+    if (headers['tus-resumable'] !== TUS_VERSION && !file) {
       throw new TusError('ERR_UNSUPPORTED_VERSION', { headers: { 'Tus-Version': TUS_VERSION } })
     }
     if (this.#closing !== undefined) throw new TusError('ERR_CLOSING', { headers: { 'Retry-After': '1' } })
     if (route.kind === 'upload' && !isUploadId(route.id)) throw new TusError('ERR_NOT_FOUND')
     const createdAtMs = await this.#authorize(request, route)
-    if (route.kind === 'collection') return createUpload(this.#core, request)
+    if (route.kind === 'collection') {
+      this.#warnIfOpen()
+      return createUpload(this.#core, request)
+    }
+    if (method === 'HEAD' && file) return describeFile(this.#core, request, route.id, createdAtMs)
     if (method === 'HEAD') return readOffset(this.#core, request, route.id, createdAtMs)
     if (method === 'GET') return download(this.#core, request, route.id, createdAtMs)
     if (method === 'PATCH') return appendChunk(this.#core, request, route.id, createdAtMs)
     return terminate(this.#core, request, route.id, createdAtMs)
+  }
+
+  /** Answers OPTIONS. Browsers send preflights without anything that could identify a user. */
+  async #describe(request: TusRequest, route: Route): Promise<TusResponse> {
+    const { hooks } = this.#core.options
+    if (hooks.onIncomingRequest !== undefined && !isPreflight(request)) {
+      if (this.#closing !== undefined) throw new TusError('ERR_CLOSING', { headers: { 'Retry-After': '1' } })
+      await hooks.onIncomingRequest({ request: hookRequest(request), upload: await this.#uploadAt(route) })
+    }
+    return describeServer(this.#core)
+  }
+
+  async #uploadAt(route: Route): Promise<HookUpload | undefined> {
+    const upload =
+      route.kind === 'upload' && isUploadId(route.id) ? await this.#core.options.storage.get(route.id) : undefined
+    return upload && hookUpload(this.#core, upload)
+  }
+
+  /** Says once, at the first creation in production, that nothing keeps strangers from filling the disk. */
+  #warnIfOpen(): void {
+    if (!this.#warnsIfOpen) return
+    this.#warnsIfOpen = false
+    this.warn(OPEN_TO_EVERYBODY)
   }
 
   /**
@@ -250,26 +285,33 @@ export class TusServer<Context = unknown> {
 
   #methodsOf(route: Route): readonly string[] {
     if (route.kind === 'collection') return ['OPTIONS', 'POST']
-    const { downloads, storage } = this.#core.options
-    const methods = ['OPTIONS', 'HEAD', 'PATCH', 'DELETE']
-    return downloads && storage.read !== undefined ? [...methods, 'GET'] : methods
+    const { downloads, storage, termination } = this.#core.options
+    return [
+      'OPTIONS',
+      'HEAD',
+      'PATCH',
+      ...(termination ? ['DELETE'] : []),
+      ...(downloads && storage.read !== undefined ? ['GET'] : []),
+    ]
   }
 
-  #errorResponse(thrown: unknown, { method, path, options }: TusRequest): TusResponse {
+  #errorResponse(thrown: unknown, request: TusRequest): TusResponse {
+    const { method, path, options } = request
     const error = toTusError(thrown)
     const { headers, code } = error
     const internal = error.status >= 500 && !DELIBERATE.has(code)
     const cause = error.cause ?? error
     if (internal || code === 'ERR_FILE_MISSING') this.reportError(cause, { method, path, context: options.context })
+    const isTusHead = method === 'HEAD' && !asksForFile(this.#core, request)
     // Clients take any other failure of HEAD for the end of the upload and start a new one.
-    if (method === 'HEAD' && error.status >= 500) {
+    if (isTusHead && error.status >= 500) {
       return { status: 423, headers: { 'Retry-After': '1', ...headers }, body: undefined }
     }
-    if (method === 'HEAD') return { status: error.status, headers, body: undefined }
+    if (isTusHead) return { status: error.status, headers, body: undefined }
     return {
       status: error.status,
       headers: { 'Content-Type': 'text/plain; charset=utf-8', ...headers },
-      body: Buffer.from(`${error.message}\n`),
+      body: method === 'HEAD' ? undefined : Buffer.from(`${error.message}\n`),
       // Clients go on after a broken connection; after a 4xx they may give up.
       ...((code === 'ERR_STOPPED' || code === 'ERR_TOO_SLOW') && { destroy: true }),
       ...(internal && { error: cause }),

@@ -311,7 +311,7 @@ describe('the headers of a request', () => {
           expect(name).toBe(name.toLowerCase())
           expect(typeof text).toBe('string')
         }
-        expect(methodOf('GET', override)).toBe(override === undefined ? 'GET' : override.trim().toUpperCase())
+        expect(methodOf('GET', override)).toBe((override?.trim() || 'GET').toUpperCase())
       }),
     )
   })

@@ -22,13 +22,16 @@ describe('onIncomingRequest', () => {
     await handle('HEAD', path)
     await handle('DELETE', path)
     await handle('HEAD', path)
-    await handle('OPTIONS', path)
+    const preflight = { Origin: 'https://app.example', 'Access-Control-Request-Method': 'PATCH' }
+    await handle('OPTIONS', path, preflight)
+    await handle('OPTIONS', '/files')
     expect(seen).toEqual([
       ['POST', undefined, undefined],
       ['PATCH', 0, { user: 'ann' }],
       ['HEAD', 3, undefined],
       ['DELETE', 3, undefined],
       ['HEAD', undefined, undefined],
+      ['OPTIONS', undefined, undefined],
     ])
   })
 

@@ -20,6 +20,9 @@ function preflight(origin: string, headers: Headers = {}): Request {
   }
 }
 
+const PRIVATE = { 'Access-Control-Request-Private-Network': 'true' }
+const NOT_PRIVATE = { 'Access-Control-Allow-Private-Network': null }
+
 const NOTHING = {
   'Access-Control-Allow-Origin': null,
   'Access-Control-Allow-Methods': null,
@@ -45,7 +48,7 @@ export const cors: readonly Case[] = [
           'Access-Control-Allow-Origin': '*',
           'Access-Control-Allow-Methods': /^(?=.*POST)(?=.*HEAD)(?=.*PATCH)(?=.*DELETE)(?=.*OPTIONS)(?=.*GET)/,
           'Access-Control-Allow-Headers':
-            /^(?=.*Content-Type)(?=.*Tus-Resumable)(?=.*Upload-Checksum)(?=.*Upload-Concat)(?=.*Upload-Defer-Length)(?=.*Upload-Length)(?=.*Upload-Metadata)(?=.*Upload-Offset)(?=.*X-HTTP-Method-Override)/,
+            /^(?=.*Authorization)(?=.*Content-Type)(?=.*Tus-Resumable)(?=.*Upload-Checksum)(?=.*Upload-Concat)(?=.*Upload-Defer-Length)(?=.*Upload-Length)(?=.*Upload-Metadata)(?=.*Upload-Offset)(?=.*X-HTTP-Method-Override)/,
           'Access-Control-Max-Age': '86400',
         },
       }),
@@ -102,6 +105,21 @@ export const cors: readonly Case[] = [
     ],
   },
   {
+    title: 'MUST CORS: a server on a private network says that pages of public ones may reach it, if it is told to',
+    options: { cors: { origin: APP, privateNetwork: true } },
+    steps: [
+      step(preflight(APP, PRIVATE), { status: 204, headers: { 'Access-Control-Allow-Private-Network': 'true' } }),
+      step(preflight(APP), { status: 204, headers: { 'Access-Control-Allow-Private-Network': null } }),
+      step(preflight(ELSEWHERE, PRIVATE), { status: 204, headers: { ...NOTHING, ...NOT_PRIVATE } }),
+      step(create(5, { Origin: APP, ...PRIVATE }), { status: 201, headers: NOT_PRIVATE }),
+    ],
+  },
+  {
+    title: 'MUST CORS: a server on a private network stays there by default',
+    options: { cors: {} },
+    steps: [step(preflight(APP, PRIVATE), { status: 204, headers: NOT_PRIVATE })],
+  },
+  {
     title: 'MUST CORS: each of a list',
     options: { cors: { origin: [APP, 'https://second.example'] } },
     steps: [
@@ -122,7 +140,7 @@ export const cors: readonly Case[] = [
         origin: APP,
         credentials: true,
         maxAge: 60,
-        allowedHeaders: ['Authorization'],
+        allowedHeaders: ['X-Yours'],
         exposedHeaders: ['X-Mine'],
       },
     },
@@ -132,7 +150,7 @@ export const cors: readonly Case[] = [
         headers: {
           'Access-Control-Allow-Credentials': 'true',
           'Access-Control-Max-Age': '60',
-          'Access-Control-Allow-Headers': /Authorization/,
+          'Access-Control-Allow-Headers': /Authorization.*X-Yours/,
         },
       }),
       step(create(5, { Origin: APP }), {

@@ -10,6 +10,11 @@ function get(headers: Request['headers'] = {}): Request {
   return { method: 'GET', path: '{upload}', headers }
 }
 
+/** A HEAD as browsers, CDNs and download managers send it. */
+function plainHead(headers: Request['headers'] = {}): Request {
+  return { method: 'HEAD', path: '{upload}', headers }
+}
+
 function finished(metadata?: string): readonly Step[] {
   return [step(create(11, { 'Upload-Metadata': metadata }), created), step(patch(0, 'hello world'), storedUpTo(11))]
 }
@@ -33,6 +38,57 @@ export const downloads: readonly Case[] = [
       }),
       step(get({ 'Tus-Resumable': '0.2.2' }), { status: 200, body: 'hello world' }),
     ],
+  },
+  {
+    title: 'MUST downloads: HEAD without a word of tus has the headers of GET',
+    ...on,
+    steps: [
+      ...finished(`${named('a.txt')},filetype ${Buffer.from('text/plain').toString('base64')}`),
+      step(plainHead(), {
+        status: 200,
+        headers: {
+          'Content-Length': '11',
+          'Content-Type': /^text\/plain/,
+          'Content-Disposition': /a\.txt/,
+          'Accept-Ranges': 'bytes',
+          'Cache-Control': 'private, no-transform',
+          ETag: /^"[^"]+"$/,
+          'Upload-Offset': null,
+          'Content-Range': null,
+        },
+      }),
+      step(plainHead({ Range: 'bytes=0-4' }), {
+        status: 200,
+        headers: { 'Content-Length': '11', 'Content-Range': null },
+      }),
+      step(plainHead({ 'If-None-Match': '*' }), { status: 304 }),
+      standsAt(11, 11),
+    ],
+  },
+  {
+    title: 'MUST downloads: HEAD without a word of tus is 404 where GET is',
+    ...on,
+    steps: [
+      step(create(11), created),
+      step(patch(0, 'hello'), storedUpTo(5)),
+      step(plainHead(), { status: 404, headers: { 'Upload-Offset': null } }),
+      step({ ...plainHead(), path: '/files/unknown' }, { status: 404 }),
+      standsAt(5, 11),
+    ],
+  },
+  {
+    title: 'MUST downloads: HEAD that speaks tus, and any HEAD where downloads are off, keeps the rules of tus',
+    ...on,
+    steps: [
+      ...finished(),
+      step(head(), { status: 200, headers: { 'Upload-Offset': '11', 'Cache-Control': 'no-store', ETag: null } }),
+      step(plainHead({ 'Tus-Resumable': '0.2.2' }), { status: 412, headers: { 'Tus-Version': '1.0.0' } }),
+      step({ ...plainHead({ 'X-HTTP-Method-Override': 'HEAD' }), method: 'POST' }, { status: 412 }),
+    ],
+  },
+  {
+    title: 'MUST downloads: HEAD without a word of tus is 412 where they are off',
+    steps: [...finished(), step(plainHead(), { status: 412, headers: { 'Tus-Version': '1.0.0' } })],
   },
   {
     title: 'MUST downloads: an unfinished upload is not sent',

@@ -1,7 +1,7 @@
 // X-HTTP-Method-Override (rule 6).
 
 import type { Case, Request } from './case.js'
-import { create, created, head, options, patch, standsAt, step, storedUpTo, terminate } from './requests.js'
+import { create, created, forEach, head, options, patch, standsAt, step, storedUpTo, terminate } from './requests.js'
 
 function disguised(request: Request, as: string, override = request.method): Request {
   return { ...request, method: as, headers: { ...request.headers, 'X-HTTP-Method-Override': override } }
@@ -63,6 +63,13 @@ export const methodOverride: readonly Case[] = [
     title: 'MUST 6: an override in lower case counts',
     steps: [step(create(5), created), step(disguised(patch(0, 'hello'), 'POST', 'patch'), storedUpTo(5))],
   },
+  ...forEach(['', ' ', '\t'], 'MUST 6: an empty override names no method, so the actual one counts', (override) => [
+    step(disguised(create(5), 'POST', override), created),
+    step(disguised(patch(0, 'hel'), 'PATCH', override), storedUpTo(3)),
+    step(disguised(head(), 'HEAD', override), { status: 200, headers: { 'Upload-Offset': '3' } }),
+    step(disguised(terminate(), 'DELETE', override), { status: 204 }),
+    step(disguised(options(), 'OPTIONS', override), { status: 204, headers: { 'Tus-Version': '1.0.0' } }),
+  ]),
   {
     title: 'MUST 6: a method that is overridden by an unknown one is not carried out',
     steps: [

@@ -1,5 +1,6 @@
 // OPTIONS (rules 4, 5, 13 and what each extension advertises).
 
+import { TusError } from '../../src/errors.js'
 import type { Case } from './case.js'
 import { create, created, forEach, options, patch, refused, step, storedUpTo } from './requests.js'
 
@@ -65,6 +66,26 @@ export const optionsMethod: readonly Case[] = [
     title: 'MUST 5: Tus-Max-Size may be zero',
     options: { maxSize: 0 },
     steps: [step(options(), { status: 204, headers: { 'Tus-Max-Size': '0' } })],
+  },
+  {
+    title: 'MUST 13: OPTIONS that is no preflight is one of the requests that the application may refuse',
+    options: {
+      onIncomingRequest: ({ request, upload }) => {
+        if (request.method === 'OPTIONS' && request.headers.authorization !== 'Bearer x') {
+          throw new TusError('ERR_UNAUTHORIZED', { headers: { 'X-Length': String(upload?.length) } })
+        }
+      },
+    },
+    steps: [
+      step(create(5), created),
+      step(options(), refused(401)),
+      step(options('{upload}'), { status: 401, headers: { 'Tus-Version': null, 'X-Length': '5' } }),
+      step(options('/files/unknown'), { status: 401, headers: { 'X-Length': 'undefined' } }),
+      step(options('/files', { Origin: 'https://app.example' }), refused(401)),
+      step(options('/files', { 'Access-Control-Request-Method': 'POST' }), refused(401)),
+      step(options('/files/unknown', { Authorization: 'Bearer x' }), described),
+      step(options('/files', { Origin: 'https://app.example', 'Access-Control-Request-Method': 'POST' }), described),
+    ],
   },
   {
     title: 'SHOULD 13: the answer to OPTIONS is empty',

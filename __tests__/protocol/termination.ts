@@ -9,6 +9,35 @@ const everythingGone = [step(head(), gone), step(patch(0, 'hello'), gone), step(
 
 export const termination: readonly Case[] = [
   {
+    title: 'MAY 22: it can be switched off: then it is not advertised, and DELETE removes nothing',
+    options: { termination: false, downloads: true, cors: {} },
+    steps: [
+      step(create(5), created),
+      step(patch(0, 'hello'), storedUpTo(5)),
+      step(terminate(), { status: 405, passedOn: true }),
+      step(
+        { ...terminate(), method: 'POST', headers: { ...terminate().headers, 'X-HTTP-Method-Override': 'DELETE' } },
+        {
+          status: 405,
+          passedOn: true,
+        },
+      ),
+      step({ method: 'GET', path: '{upload}', headers: {} }, { status: 200, body: 'hello' }),
+      step(
+        {
+          method: 'OPTIONS',
+          path: '{upload}',
+          headers: { Origin: 'https://app.example', 'Access-Control-Request-Method': 'DELETE' },
+        },
+        {
+          status: 204,
+          headers: { 'Tus-Extension': /^(?!.*termination)/, 'Access-Control-Allow-Methods': /^(?!.*DELETE)/ },
+        },
+      ),
+      { stored: 'hello' },
+    ],
+  },
+  {
     title: 'MUST 22: an upload without bytes is terminated',
     steps: [step(create(5), created), step(terminate(), terminated), ...everythingGone],
   },

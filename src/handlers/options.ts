@@ -12,7 +12,7 @@ export function extensionsOf({ options }: Core): readonly string[] {
     'creation',
     'creation-with-upload',
     'creation-defer-length',
-    'termination',
+    ...(options.termination ? ['termination'] : []),
     ...checksums,
     ...expiration,
     ...concatenation,
