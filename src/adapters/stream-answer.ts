@@ -30,7 +30,7 @@ export async function streamAnswer(
     get received() {
       return taken
     },
-    cut: () => void req.socket.destroy(),
+    cut: () => cutOff(req, res, new Error('the client takes too little of the answer')),
   }
   const unwatch = watch(answer)
   const onMoved = (): void => wake?.()
@@ -57,11 +57,20 @@ export async function streamAnswer(
     }
     res.end()
     if (!res.writableFinished && !gone) await moved()
-  } catch {
-    // The core has reported why. A cut connection can't be mistaken for a whole answer.
-    req.socket.destroy()
+  } catch (error) {
+    // The core has reported why.
+    cutOff(req, res, error as Error)
   } finally {
     unwatch()
     res.off('drain', onMoved).off('finish', onMoved)
   }
+}
+
+/**
+ * Ends an answer in the middle, so that it can't be mistaken for a whole one. Of HTTP/2 that is the stream alone, and with an
+ * error: without one it would end as if nothing were missing.
+ */
+function cutOff(req: IncomingMessage, res: ServerResponse, error: Error): void {
+  if (req.httpVersionMajor > 1) res.destroy(error)
+  else req.socket.destroy()
 }
