@@ -122,8 +122,8 @@ export function isPartial({ concat }: Pick<Upload, 'concat'>): boolean {
 }
 
 /**
- * Whether an upload is a finished file that may be handed out: all bytes are committed, nobody holds it any more, and the hook
- * has approved it where the server has one. For routes and jobs of your own that read files without asking the upload server.
+ * Whether an upload is a finished file that may be handed out: all bytes are committed, the file has its name, nobody holds it
+ * any more, and the hook has approved it where the server has one. For routes and jobs of your own that read files without asking the upload server.
  *
  * `upload.complete` alone is too early: `onUploadComplete`, or `onChunkReceived` for the last chunk, may still refuse the file.
  * Partial uploads of a concatenation are never files.
@@ -131,7 +131,7 @@ export function isPartial({ concat }: Pick<Upload, 'concat'>): boolean {
  * @param nowMs - milliseconds since the epoch
  */
 export function isSettled(upload: Upload | undefined, nowMs = Date.now()): upload is Upload {
-  if (!upload?.complete || isPartial(upload)) return false
+  if (!upload?.complete || isPartial(upload) || isUnpublished(upload)) return false
   const { completion, holder } = upload
   // Whoever wrote the last chunk holds it until that chunk is approved. Once the hook has seen all of it, that is long ago.
   return completion?.settled ?? (holder === undefined || holder.leaseUntilMs <= nowMs)

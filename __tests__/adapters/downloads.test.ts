@@ -132,7 +132,7 @@ function becomeFolder(file: string): void {
 /** What may have become of a finished file, and the answer. */
 const HARMS = [
   ['is gone', 404, GONE, (file: string) => rmSync(file)],
-  ['became a folder', 500, INTERNAL, becomeFolder],
+  ['became a folder, which is none of its own', 404, GONE, becomeFolder],
   ['is shorter than it was', 500, INTERNAL, (file: string) => truncateSync(file, 4)],
   ['is empty', 500, INTERNAL, (file: string) => truncateSync(file, 0)],
 ] as const

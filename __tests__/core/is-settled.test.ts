@@ -102,6 +102,8 @@ it('goes by the record alone', () => {
   expect(isSettled(undefined)).toBe(false)
   expect(isSettled(recordOf({}))).toBe(true)
   expect(isSettled(recordOf({ complete: false }))).toBe(false)
+  expect(isSettled(recordOf({ published: false }))).toBe(false)
+  expect(isSettled(recordOf({ published: true }))).toBe(true)
   expect(isSettled(recordOf({ completion: { ...result, settled: false } }))).toBe(false)
   expect(isSettled(recordOf({ completion: result, holder }), 0)).toBe(true)
   expect(isSettled(recordOf({ holder }), 999)).toBe(false)

@@ -218,7 +218,9 @@ export class FileBlobs implements Blobs {
     try {
       const found = fstatSync(descriptor, { bigint: true })
       // It may be the file of another upload, or another user's, by now.
-      if ('name' in from && from.identity !== undefined && !isSameFile(found, from)) throw bytesGone(path)
+      if ('name' in from && from.identity !== undefined && !isSameFile(found, from)) {
+        throw bytesGone(path, new Error('something else has that name now'))
+      }
       const stored = Number(found.size)
       // Before anything is handed out, so that whoever sends it has sent no head of an answer yet.
       const least = 'size' in from ? from.size : end
