@@ -31,6 +31,8 @@ export const ERRORS = {
   ERR_LENGTH_OF_FINAL: { status: 400, message: 'The length of a final upload is that of its partial uploads' },
   ERR_FINAL: { status: 403, message: 'A final upload takes no bytes of its own' },
   ERR_PARTIAL_NEEDED: { status: 409, message: 'A final upload waits for this partial upload' },
+  ERR_TOO_MANY_PARTIALS: { status: 413, message: 'Upload-Concat names more partial uploads than this server accepts' },
+  ERR_TOO_MANY_FINALS: { status: 409, message: 'Too many final uploads wait for this partial upload already' },
   ERR_NO_CONCATENATION: { status: 501, message: 'Concatenation is not offered here' },
   ERR_INVALID_METADATA: { status: 400, message: 'Upload-Metadata must be a list of unique keys and Base64 values' },
   ERR_INVALID_CONTENT_TYPE: { status: 415, message: 'Content-Type must be application/offset+octet-stream' },

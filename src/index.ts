@@ -36,6 +36,7 @@ export { MemoryStorage, type MemoryStorageOptions } from './storage/memory/memor
 export { type OffloadOptions, offload } from './storage/offload.js'
 export { SQLiteStorage, type SQLiteStorageOptions } from './storage/sqlite/sqlite-storage.js'
 export type * from './storage/storage.js'
+export { MAX_WAITING_FINALS } from './storage/storage.js'
 export type { CleanUpResult } from './sweeper.js'
 export {
   type Completion,

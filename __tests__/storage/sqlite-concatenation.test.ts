@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 import { TusServer } from '../../src/index.js'
+import { openDatabase } from '../../src/storage/sqlite/driver.js'
 import { SQLiteJournal } from '../../src/storage/sqlite/journal.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
 import { bytes } from '../../src/testing/subject.js'
@@ -91,6 +92,32 @@ it('a hook that has moved the file and then failed is called again', async () =>
     [2, false],
   ])
   expect((await storage.get(id))?.completion?.settled).toBe(true)
+})
+
+it('tens of thousands of final uploads that wait do not hold up the event loop when it is looked for those that are ready', async () => {
+  const directory = tempFolder()
+  const { storage, partial, final } = server(directory)
+  const database = openDatabase(join(directory, '.resumable-upload/uploads.sqlite'))
+  database.exec(`PRAGMA busy_timeout = 5000;
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 3200)
+      INSERT INTO uploads (id, created_at, concat) SELECT 'part-' || n, 0, '{"header":"partial"}' FROM number;
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 20000)
+      INSERT INTO uploads (id, created_at, concat, waits_for) SELECT 'final-' || n, 0, '{"header":"final"}', 2 FROM number;
+    WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number LIMIT 20000)
+      INSERT INTO waiting (final, partial) SELECT 'final-' || n, 'part-' || (n % 1600 * 2 + place)
+      FROM number CROSS JOIN (SELECT 0 AS place UNION SELECT 1);`)
+  database.close()
+  const searchMs: number[] = []
+  for (let round = 0; round < 21; round++) {
+    const beganMs = performance.now()
+    expect(await storage.readyFinals(20)).toEqual([])
+    searchMs.push(performance.now() - beganMs)
+  }
+  searchMs.sort((one, other) => one - other)
+  // It took some 20 ms while it walked over all that wait.
+  expect(searchMs[10]).toBeLessThan(2)
+  const answer = await final([await partial(ONE)])
+  expect(answer.status).toBe(201)
 })
 
 describe('a kill', () => {

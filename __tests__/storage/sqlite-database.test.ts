@@ -39,6 +39,9 @@ const VERSION_1 = `
       '[{"start":0,"blob":"scattered"},{"start":5,"blob":"scattered.3"}]');
   INSERT INTO uploads (id, created_at, buried) VALUES ('removed', 1700000000003, 1);`
 
+/** The last version whose final uploads do not know for how many partial ones they wait. */
+const BEFORE_COUNTS = 8
+
 /** A directory with a database of which only the SQL is known. */
 function directoryWith(sql: string): string {
   const directory = tempFolder()
@@ -83,6 +86,34 @@ describe('SQLiteStorage: versions of the schema', () => {
     expect(existsSync(join(directory, STATE, 'parts/removed'))).toBe(false)
     expect(await storage.create(newUpload(0, { id: 'removed' }))).toBe('created')
     await storage.close()
+  })
+
+  it('a database of which final uploads wait counts what they wait for', async () => {
+    const directory = tempFolder()
+    const storage = new SQLiteStorage({ directory })
+    const subject = new Subject(storage, { clock: manualClock(), leaseMs: 10_000 })
+    for (const id of ['one', 'two', 'three']) {
+      await subject.create({ id, length: 5, concat: { header: 'partial', partials: undefined } })
+    }
+    await subject.append('one', bytes(5), { complete: true })
+    const concatOf = (...partials: string[]) => ({ concat: { header: 'final', partials } })
+    await subject.create({ id: 'ready', ...concatOf('one', 'one') })
+    await subject.create({ id: 'waiting', ...concatOf('one', 'two', 'three') })
+    await storage.close()
+    const database = openDatabase(join(directory, STATE, 'uploads.sqlite'))
+    database.exec(
+      `DROP INDEX uploads_ready; ALTER TABLE uploads DROP COLUMN waits_for; PRAGMA user_version = ${BEFORE_COUNTS}`,
+    )
+    database.close()
+
+    const opened = new SQLiteStorage({ directory })
+    const again = new Subject(opened, { clock: manualClock(), leaseMs: 10_000 })
+    expect(await opened.readyFinals(10)).toEqual(['ready'])
+    await again.append('two', bytes(5), { complete: true })
+    expect(await opened.readyFinals(10)).toEqual(['ready'])
+    await again.append('three', bytes(5), { complete: true })
+    expect(await opened.readyFinals(10)).toEqual(['ready', 'waiting'])
+    await opened.close()
   })
 
   it('a database of version 0 gets the newest version', async () => {
@@ -343,8 +374,14 @@ it('no statement walks over all uploads', async () => {
   tables.close()
   expect(plans.length).toBeGreaterThan(texts.length / 2)
   // An index that has few of them is no walk over all.
-  const few = /USING (COVERING )?INDEX uploads_(buried|due|unpublished)\b/
-  expect(plans.filter(({ detail }) => /^SCAN (uploads|final|partial)\b/.test(detail) && !few.test(detail))).toEqual([])
+  const few = /USING (COVERING )?INDEX uploads_(buried|due|unpublished|ready)\b/
+  const scan = /^SCAN (uploads|final|partial|waiting|sharing)\b/
+  expect(plans.filter(({ detail }) => scan.test(detail) && !few.test(detail))).toEqual([])
+  // Nor does the search for final uploads that wait for nothing any more look at those that do.
+  const search = plans.filter(({ sql }) => sql.includes('waits_for = 0'))
+  expect(search.map(({ detail }) => detail)).toEqual([
+    expect.stringMatching(/^SEARCH uploads USING .*INDEX uploads_ready\b/),
+  ])
   // What is over and what is due lies together, in order: nothing is sorted, and what is kept for ever is not read.
   for (const index of ['uploads_unfinished (active_at<?)', 'uploads_finished (active_at<?)']) {
     const found = plans.filter(({ detail }) => detail === `SEARCH uploads USING INDEX ${index}`)

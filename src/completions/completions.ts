@@ -169,12 +169,19 @@ export class Completions {
 
   async #assembleReady(): Promise<void> {
     const { storage } = this.#core().options
-    const ready = (await storage.readyFinals?.(READY_FINALS)) ?? []
-    for (const id of ready) {
-      if (this.#closed) return
-      await assemble(this.#core(), id).catch((error) => this.#reportInBackground(error))
+    for (let after = ''; ; ) {
+      const ready = (await storage.readyFinals?.(READY_FINALS, after)) ?? []
+      for (const id of ready) {
+        if (this.#closed) return
+        await assemble(this.#core(), id).catch((error) => this.#reportInBackground(error))
+      }
+      if (ready.length > 0) this.wake('copy')
+      const last = ready.at(-1)
+      if (ready.length < READY_FINALS || last === undefined || last <= after) return
+      after = last
+      // Requests come first.
+      await new Promise((resolve) => setImmediate(resolve))
     }
-    if (ready.length > 0) this.wake('copy')
   }
 
   /** Takes the right to complete an upload, if that is due. */

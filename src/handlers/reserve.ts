@@ -18,7 +18,7 @@ export interface Reserved {
 
 /**
  * Creates the record of an upload.
- * @throws TusError `ERR_EXISTS`, `ERR_NO_PARTIAL`, or what a hook throws
+ * @throws TusError `ERR_EXISTS`, `ERR_NO_PARTIAL`, `ERR_TOO_MANY_FINALS`, or what a hook throws
  */
 export async function reserve(
   core: Core,
@@ -50,6 +50,7 @@ export async function reserve(
   if (result === 'created') return { upload, location }
   if (result === 'exists') throw new TusError('ERR_EXISTS')
   if (result === 'no-partial') throw new TusError('ERR_NO_PARTIAL')
+  if (result === 'crowded') throw new TusError('ERR_TOO_MANY_FINALS')
   const error = new TypeError(`${JSON.stringify(upload.name)} is no name for a file: ${result.reason}`)
   if (result.refused === 'bad-name') throw error
   // The client may try it with another name; the application's author should know that its names collide.

@@ -162,6 +162,7 @@ export class CombinedStage implements Stage {
         pieces,
         completion: commit.completion,
         synced: commit.durable,
+        partial: this.#isPartial,
         journaled,
         isToBePublished: this.#isToBePublished(commit.complete ?? false),
         identity: this.#writer?.identity,

@@ -194,8 +194,8 @@ export class CombinedStorage implements Storage {
   }
 
   /** {@inheritDoc Storage.readyFinals} */
-  readyFinals(limit: number): Awaitable<readonly string[]> {
-    return this.#records.readyFinals(limit)
+  readyFinals(limit: number, after = ''): Awaitable<readonly string[]> {
+    return this.#records.readyFinals(limit, after)
   }
 
   /** {@inheritDoc Storage.dueCompletions} */

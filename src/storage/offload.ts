@@ -69,7 +69,7 @@ export function offload(module: URL | string, options?: unknown, offloadOptions:
     ...(can('assemble') && { assemble: (id, assembly) => call('assemble', id, assembly) }),
     ...(can('flatten') && { flatten: (id, attempt, durable) => call('flatten', id, attempt, durable) }),
     ...(can('waitingFinals') && { waitingFinals: (partial) => call('waitingFinals', partial) }),
-    ...(can('readyFinals') && { readyFinals: (limit) => call('readyFinals', limit) }),
+    ...(can('readyFinals') && { readyFinals: (limit, after) => call('readyFinals', limit, after) }),
     ...(can('dueCompletions') && { dueCompletions: (request) => call('dueCompletions', request) }),
     ...(can('takeCompletion') && { takeCompletion: (id, request) => call('takeCompletion', id, request) }),
     ...(can('renewCompletion') && {

@@ -73,6 +73,8 @@ export interface RecordCommit {
   readonly completion: CompletionRequest | undefined
   /** Whether the bytes are on the disk for sure. */
   readonly synced: boolean
+  /** Whether it is a partial upload: once it is complete, the final uploads that wait for it wait for one less. */
+  readonly partial: boolean
   /** All bytes of the upload, for the journal. */
   readonly journaled?: Uint8Array | undefined
   /** Whether the upload is complete with it, and its file has to get its name. */
@@ -189,8 +191,8 @@ export interface Records {
   detach(id: string, attempt: number, pieces: readonly Piece[], identity: string | undefined): Awaitable<boolean>
   /** The final uploads that wait for a partial upload. */
   waitingFinals(partial: string): Awaitable<readonly string[]>
-  /** Final uploads that wait although their partial uploads are complete. */
-  readyFinals(limit: number): Awaitable<readonly string[]>
+  /** Final uploads that wait although none of their partial uploads is incomplete, in the order of their ids. */
+  readyFinals(limit: number, after: string): Awaitable<readonly string[]>
   /** Complete uploads for which a step is due now. */
   dueCompletions(request: DueRequest): Awaitable<readonly string[]>
   /** Takes the right to do it. */

@@ -1,6 +1,6 @@
 // Where an upload's bytes are: the rules for lists of pieces.
 
-import { isPartial } from '../upload.js'
+import { type Concat, isFrom, isPartial } from '../upload.js'
 import type { Blobs, FinishedFile, Piece, StoredUpload } from './parts.js'
 
 /** The blob that an upload's bytes go to, unless a claim ran out. */
@@ -24,6 +24,24 @@ export function piecesAfterTakeover(upload: StoredUpload, fence: number): readon
  */
 export function isReady({ complete, holder }: StoredUpload, nowMs: number): boolean {
   return complete && (holder === undefined || holder.leaseUntilMs <= nowMs)
+}
+
+/**
+ * The partial uploads of a final one, in order; `undefined` if one is not there, or is none, or another upload has its id.
+ * @param find - gives the record of an id
+ */
+export function partialsOf(
+  concat: Concat | undefined,
+  find: (id: string) => StoredUpload | undefined,
+): readonly StoredUpload[] | undefined {
+  const partials: StoredUpload[] = []
+  for (const [index, id] of (concat?.partials ?? []).entries()) {
+    const upload = find(id)
+    if (upload === undefined || !isPartial(upload)) return undefined
+    if (!isFrom(upload, concat?.partialsCreatedAtMs?.[index])) return undefined
+    partials.push(upload)
+  }
+  return partials
 }
 
 /** The pieces of a final upload: those of its partial uploads, in order. */

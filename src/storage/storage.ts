@@ -120,9 +120,16 @@ export interface RefusedName {
 
 /**
  * `exists`: the id or the name is taken, or a final upload still refers to bytes of an upload that had the id;
- * `no-partial`: a partial upload that it names is not there, or is none.
+ * `no-partial`: a partial upload that it names is not there, or is none; `crowded`: {@link MAX_WAITING_FINALS} wait for one
+ * already.
  */
-export type CreateResult = 'created' | 'exists' | 'no-partial' | RefusedName
+export type CreateResult = 'created' | 'exists' | 'no-partial' | 'crowded' | RefusedName
+
+/**
+ * How many final uploads may wait for one partial upload: each of its chunks keeps all of them from expiring, and its
+ * last one assembles them.
+ */
+export const MAX_WAITING_FINALS = 16
 
 /**
  * `ok`; `fenced`: the claim is lost, or was given back; `moved`: the offset is not the one that this stage began at or
@@ -269,8 +276,12 @@ export interface Storage {
   flatten?(id: string, attempt: number, durable: boolean): Awaitable<boolean>
   /** The final uploads that wait for a partial upload. */
   waitingFinals?(partial: string): Awaitable<readonly string[]>
-  /** Final uploads that wait for assembly although their partial uploads are complete: a kill came in between. */
-  readyFinals?(limit: number): Awaitable<readonly string[]>
+  /**
+   * Final uploads that wait for assembly although their partial uploads are complete or gone, in the order of their ids: a
+   * kill came in between, or somebody has a claim of a partial one. To be found without a look at those that have to wait.
+   * @param after - only those whose ids come after this one
+   */
+  readyFinals?(limit: number, after?: string): Awaitable<readonly string[]>
 
   /**
    * Complete uploads for which a step is due now, the earliest first. None that is claimed: the commit that completed it

@@ -1,7 +1,13 @@
 // The contract of concatenation: final uploads refer to the bytes of partial ones, until they have a file of their own.
 
 import assert from 'node:assert/strict'
-import type { AssemblyResult, CreateResult, RemoveOptions, RemoveResult } from '../storage/storage.js'
+import {
+  type AssemblyResult,
+  type CreateResult,
+  MAX_WAITING_FINALS,
+  type RemoveOptions,
+  type RemoveResult,
+} from '../storage/storage.js'
 import type { NewUpload } from '../upload.js'
 import { bytes, newUpload, type Subject, type Suite } from './subject.js'
 
@@ -109,7 +115,6 @@ export function testConcatenation({ test, has }: Suite): void {
     const id = await final(subject, [first])
     const { fence } = await subject.claim(first)
     assert.equal(await assemble(subject, id), 'unfinished')
-    assert.equal((await storage.readyFinals?.(10))?.length, 0)
     await subject.release(first, fence)
     assert.equal((await storage.readyFinals?.(10))?.join(), id)
     await subject.claim(first)
@@ -177,6 +182,51 @@ export function testConcatenation({ test, has }: Suite): void {
     assert.equal((await subject.storage.waitingFinals?.(first))?.length, 0)
     assert.equal(await remove(subject, first), 'removed')
     assert.equal(await remove(subject, second), 'removed')
+  })
+
+  test('it is ready once the last one of its partial uploads is complete or gone, however often one is named', async (subject) => {
+    const { storage } = subject
+    const [first, second, third] = [await partial(subject), await partial(subject), await partial(subject)]
+    const id = await final(subject, [first, second, first])
+    const other = await final(subject, [second, third])
+    const ready = async (): Promise<string | undefined> => (await storage.readyFinals?.(10))?.join()
+    await finish(subject, first, one)
+    assert.equal(await ready(), '')
+    await finish(subject, second, two)
+    assert.equal(await ready(), id)
+    assert.equal(await remove(subject, third, { evenIfNeeded: true }), 'removed')
+    assert.equal(await ready(), [id, other].sort().join())
+    assert.equal(await remove(subject, other), 'removed')
+    assert.equal(await ready(), id)
+    assert.equal(await remove(subject, id), 'removed')
+    assert.equal(await ready(), '')
+  })
+
+  test('those that are ready come in the order of their ids, and as many as are wanted', async (subject) => {
+    const { storage } = subject
+    const first = await partial(subject, one)
+    const ids: string[] = []
+    for (let count = 0; count < 5; count++) ids.push(await final(subject, [first]))
+    ids.sort()
+    assert.equal((await storage.readyFinals?.(3))?.join(), ids.slice(0, 3).join())
+    assert.equal((await storage.readyFinals?.(3, ids[2]))?.join(), ids.slice(3).join())
+    assert.equal((await storage.readyFinals?.(3, ids[4]))?.length, 0)
+  })
+
+  test('no more than a limit wait for one partial upload, whatever they name beside it', async (subject) => {
+    const [first, second] = [await partial(subject), await partial(subject)]
+    const ids: string[] = []
+    for (let count = 0; count < MAX_WAITING_FINALS; count++) ids.push(await final(subject, [first, first]))
+    const crowded = finalOf(subject, [second, first])
+    assert.equal(await subject.storage.create(crowded), 'crowded')
+    assert.equal(await subject.storage.get(crowded.id), undefined)
+    assert.equal((await subject.storage.waitingFinals?.(second))?.length, 0)
+    assert.equal(await remove(subject, ids[0] ?? ''), 'removed')
+    assert.equal(await subject.storage.create(crowded), 'created')
+    await finish(subject, first, one)
+    await finish(subject, second, two)
+    for (const id of [...ids.slice(1), crowded.id]) assert.equal(await assemble(subject, id), 'ok')
+    assert.equal(await subject.storage.create(finalOf(subject, [first])), 'created')
   })
 
   test('what keeps a removal by force is gone with it: no final upload is made of what was removed', async (subject) => {

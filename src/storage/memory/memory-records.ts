@@ -1,25 +1,27 @@
 // Records in memory.
 
-import { isFrom, isPartial, isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
+import { isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
 import type { Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
-import { assembledPieces, blobOwner, firstPieces, isFile, isReady, piecesAfterTakeover } from '../pieces.js'
-import type {
-  Assembly,
-  AssemblyResult,
-  ClaimRequest,
-  ClaimResult,
-  CompletionOutcome,
-  CompletionRequest,
-  CreateResult,
-  DueRequest,
-  ExpiredRequest,
-  RemoveOptions,
-  RemoveResult,
+import { assembledPieces, blobOwner, firstPieces, isFile, isReady, partialsOf, piecesAfterTakeover } from '../pieces.js'
+import {
+  type Assembly,
+  type AssemblyResult,
+  type ClaimRequest,
+  type ClaimResult,
+  type CompletionOutcome,
+  type CompletionRequest,
+  type CreateResult,
+  type DueRequest,
+  type ExpiredRequest,
+  MAX_WAITING_FINALS,
+  type RemoveOptions,
+  type RemoveResult,
 } from '../storage.js'
 import { expiredOf } from './expired.js'
 import { type Entry, living, MemoryCompletions } from './memory-completions.js'
 import { MemoryNames } from './memory-names.js'
 import { attributesOf, withOwnAttributes } from './own-attributes.js'
+import { WaitingFinals } from './waiting-finals.js'
 
 /** Keeps records in memory. */
 export class MemoryRecords implements Records {
@@ -28,6 +30,7 @@ export class MemoryRecords implements Records {
   readonly #names = new MemoryNames()
   /** Which final uploads have pieces in blobs that were made for others. */
   readonly #sharing = new Set<string>()
+  readonly #waiting = new WaitingFinals()
   readonly #tombstones = new Map<string, Tombstone>()
   readonly #leases = new Map<string, { owner: string; untilMs: number }>()
 
@@ -40,6 +43,8 @@ export class MemoryRecords implements Records {
 
   create(upload: NewUpload): CreateResult {
     if (this.#partials(upload) === undefined) return 'no-partial'
+    const partials = upload.concat?.partials ?? []
+    if (partials.some((partial) => this.#waiting.count(partial) >= MAX_WAITING_FINALS)) return 'crowded'
     if (this.#entries.has(upload.id)) return 'exists'
     const taken = this.#names.whyTaken(upload, (id) => {
       const other = this.#entries.get(id)?.upload
@@ -67,6 +72,8 @@ export class MemoryRecords implements Records {
     }
     this.#entries.set(upload.id, { upload: record, buried: false })
     this.#names.add(upload)
+    this.#waiting.add(upload.id, partials)
+    this.#count([upload.id])
     return 'created'
   }
 
@@ -145,6 +152,7 @@ export class MemoryRecords implements Records {
       holder: commit.release ? undefined : upload.holder,
       pieces: commit.pieces ?? upload.pieces,
     }
+    if (commit.complete) this.#count(this.#waiting.of(id))
     return 'ok'
   }
 
@@ -156,9 +164,11 @@ export class MemoryRecords implements Records {
     if (this.#living(id) === undefined) return 'gone'
     const entry = this.#held(id, fence)
     if (entry === undefined) return 'fenced'
-    if (!evenIfNeeded && this.waitingFinals(id).length > 0) return 'needed'
+    if (!evenIfNeeded && this.#waiting.count(id) > 0) return 'needed'
     if (tombstone !== undefined) this.#tombstones.set(id, tombstone)
     entry.buried = true
+    this.#waiting.delete(id, entry.upload.concat?.partials ?? [])
+    this.#count(this.#waiting.of(id))
     return entry.upload
   }
 
@@ -187,7 +197,7 @@ export class MemoryRecords implements Records {
   expired(request: ExpiredRequest): readonly string[] {
     const living = [...this.#entries.values()].filter(({ buried }) => !buried).map(({ upload }) => upload)
     const neighbours = {
-      isWaitedFor: (id: string) => this.waitingFinals(id).length > 0,
+      isWaitedFor: (id: string) => this.#waiting.count(id) > 0,
       get: (id: string) => this.get(id),
     }
     return expiredOf(living, request, neighbours, this.#now())
@@ -217,6 +227,7 @@ export class MemoryRecords implements Records {
       completion: undefined,
       identity: undefined,
     }
+    this.#count(this.#waiting.of(id))
     return true
   }
 
@@ -248,6 +259,7 @@ export class MemoryRecords implements Records {
       pieces: assembledPieces(partials),
     }
     this.#sharing.add(id)
+    this.#waiting.delete(id, entry.upload.concat?.partials ?? [])
     return 'ok'
   }
 
@@ -260,14 +272,11 @@ export class MemoryRecords implements Records {
   }
 
   waitingFinals(partial: string): readonly string[] {
-    return this.#pendingFinals((upload) => upload.concat?.partials?.includes(partial) ?? false)
+    return this.#waiting.of(partial)
   }
 
-  readyFinals(limit: number): readonly string[] {
-    const now = this.#now()
-    const ready = (final: StoredUpload): boolean =>
-      this.#partials(final)?.every((partial) => isReady(partial, now)) ?? true
-    return this.#pendingFinals(ready).slice(0, limit)
+  readyFinals(limit: number, after: string): readonly string[] {
+    return this.#waiting.ready(after, limit)
   }
 
   dueCompletions(request: DueRequest): readonly string[] {
@@ -300,24 +309,18 @@ export class MemoryRecords implements Records {
     )
   }
 
-  /** The partial uploads of a final one; `undefined` if one is not there, or is none. */
   #partials({ concat }: Pick<StoredUpload, 'concat'>): readonly StoredUpload[] | undefined {
-    const partials: StoredUpload[] = []
-    for (const [index, id] of (concat?.partials ?? []).entries()) {
-      const upload = this.#living(id)?.upload
-      if (upload === undefined || !isPartial(upload)) return undefined
-      if (!isFrom(upload, concat?.partialsCreatedAtMs?.[index])) return undefined
-      partials.push(upload)
-    }
-    return partials
+    return partialsOf(concat, (id) => this.#living(id)?.upload)
   }
 
-  #pendingFinals(wanted: (upload: StoredUpload) => boolean): string[] {
-    const ids: string[] = []
-    for (const { upload, buried } of this.#entries.values()) {
-      if (!buried && !upload.complete && upload.concat?.partials !== undefined && wanted(upload)) ids.push(upload.id)
+  /** Looks at which final uploads have nothing left to wait for. */
+  #count(finals: readonly string[]): void {
+    for (const id of finals) {
+      const upload = this.#living(id)?.upload
+      if (upload?.concat?.partials === undefined) continue
+      // With one that is gone it waits for nothing any more.
+      this.#waiting.setReady(id, this.#partials(upload)?.every(({ complete }) => complete) ?? true)
     }
-    return ids
   }
 
   #living(id: string): Entry | undefined {

@@ -111,8 +111,8 @@ export class BatchedRecords implements Records {
     return this.#batch.read(() => this.#records.waitingFinals(partial))
   }
 
-  readyFinals(limit: number): Promise<readonly string[]> {
-    return this.#batch.read(() => this.#records.readyFinals(limit))
+  readyFinals(limit: number, after: string): Promise<readonly string[]> {
+    return this.#batch.read(() => this.#records.readyFinals(limit, after))
   }
 
   dueCompletions(request: DueRequest): Promise<readonly string[]> {

@@ -1,9 +1,9 @@
 // The rows of concatenations: which final upload waits for which partial one, and which of them share blobs.
 
-import { type Concat, isFrom, isPartial, type NewUpload } from '../../upload.js'
+import type { NewUpload } from '../../upload.js'
 import type { Piece, StoredUpload } from '../parts.js'
-import { assembledPieces, isReady } from '../pieces.js'
-import type { Assembly, AssemblyResult } from '../storage.js'
+import { assembledPieces, isReady, partialsOf } from '../pieces.js'
+import { type Assembly, type AssemblyResult, type CreateResult, MAX_WAITING_FINALS } from '../storage.js'
 import type { Database } from './driver.js'
 import { RECORD, type Row, uploadOf } from './row.js'
 import { Statements } from './statements.js'
@@ -21,19 +21,26 @@ export const WAITS_FOR_ACTIVE = `(concat IS NOT NULL AND EXISTS (
   SELECT 1 FROM waiting CROSS JOIN uploads partial ON partial.id = waiting.partial AND partial.buried = 0
   WHERE waiting.final = uploads.id
     AND (partial.active_at > ? OR partial.owner IS NOT NULL AND partial.lease_until > ?)))`
+/**
+ * For how many partial uploads a row of `uploads` waits: those that are incomplete, or 0 as soon as one is gone, so that
+ * assembly finds out. Counted each time rather than added up, so it can't go wrong for good.
+ */
+const WAITS_FOR = `(SELECT count(iif(partial.complete = 0, 1, NULL)) * min(partial.id IS NOT NULL AND partial.buried = 0)
+    FROM waiting LEFT JOIN uploads AS partial ON partial.id = waiting.partial WHERE waiting.final = uploads.id)`
 
 const SQL = {
   get: `SELECT ${RECORD} FROM uploads WHERE id = ? AND buried = 0`,
   wait: 'INSERT OR IGNORE INTO waiting (partial, final) VALUES (?, ?)',
   waitNoMore: 'DELETE FROM waiting WHERE final = ?',
   waitingFinals: `SELECT final.id FROM waiting ${PENDING} WHERE waiting.partial = ?`,
-  // Removed partial uploads count as ready, so that assembly finds that they are gone.
-  readyFinals: `SELECT final.id FROM waiting ${PENDING}
-    LEFT JOIN uploads AS partial ON partial.id = waiting.partial AND partial.buried = 0
-    GROUP BY waiting.final
-    HAVING min(coalesce(partial.complete = 1 AND (partial.owner IS NULL OR partial.lease_until <= ?), 1)) = 1 LIMIT ?`,
+  howMany: 'SELECT count(*) AS finals FROM waiting WHERE partial = ?',
+  hasToWait: 'SELECT 1 FROM uploads WHERE id = ? AND waits_for > 0',
+  readyFinals: 'SELECT id FROM uploads WHERE waits_for = 0 AND buried = 0 AND id > ? ORDER BY id LIMIT ?',
+  countFor: `UPDATE uploads SET waits_for = ${WAITS_FOR} WHERE id = ?`,
+  count: `UPDATE uploads SET waits_for = ${WAITS_FOR} WHERE complete = 0
+    AND id IN (SELECT final FROM waiting WHERE partial = ?)`,
   assemble: `UPDATE uploads SET offset = ?, length = ?, pieces = ?, active_at = ?, complete = 1, published = 0, due_at = ?,
-    attempt = ?, worker = ?, step = 'copy' WHERE id = ?`,
+    attempt = ?, worker = ?, step = 'copy', waits_for = NULL WHERE id = ?`,
   share: 'INSERT OR IGNORE INTO sharing (blob, upload) VALUES (?, ?)',
   shareNoMore: 'DELETE FROM sharing WHERE upload = ?',
   sharedBy: `SELECT 1 FROM uploads WHERE buried = 0 AND id <> ?
@@ -63,11 +70,14 @@ export class Concatenations {
    * Creates the record of a final upload, together with what says that it waits.
    * @param create - creates the record alone
    */
-  create({ id, concat }: NewUpload, create: () => boolean): 'created' | 'exists' | 'no-partial' {
+  create({ id, concat }: NewUpload, create: () => boolean): CreateResult {
     return this.#writes.transaction(() => {
-      if (this.#partials(concat) === undefined) return 'no-partial'
+      if (partialsOf(concat, (each) => this.#get(each)) === undefined) return 'no-partial'
+      const partials = new Set(concat?.partials)
+      for (const partial of partials) if (this.#isCrowded(partial)) return 'crowded'
       if (!create()) return 'exists'
-      for (const partial of concat?.partials ?? []) this.#statements.write('wait', partial, id)
+      for (const partial of partials) this.#statements.write('wait', partial, id)
+      this.#statements.write('countFor', id)
       return 'created'
     })
   }
@@ -76,17 +86,23 @@ export class Concatenations {
     return this.#statements.all<{ id: string }>('waitingFinals', partial).map(({ id }) => id)
   }
 
-  readyFinals(nowMs: number, limit: number): readonly string[] {
-    return this.#statements.all<{ id: string }>('readyFinals', nowMs, limit).map(({ id }) => id)
+  readyFinals(limit: number, after: string): readonly string[] {
+    return this.#statements.all<{ id: string }>('readyFinals', after, limit).map(({ id }) => id)
+  }
+
+  /** To be called with what completes a partial upload, makes it incomplete again, or removes it by force. */
+  count(partial: string): void {
+    this.#statements.write('count', partial)
   }
 
   assemble(id: string, { activeAtMs, completion }: Assembly, nowMs: number): AssemblyResult {
+    if (this.#statements.one('hasToWait', id) !== undefined) return 'unfinished'
     return this.#writes.transaction(() => {
       const final = this.#get(id)
       if (final === undefined) return 'gone'
       if (final.complete) return 'already'
       const { concat } = final
-      const partials = this.#partials(concat)
+      const partials = partialsOf(concat, (each) => this.#get(each))
       if (partials === undefined) return 'gone'
       const sum = partials.reduce((bytes, { offset }) => bytes + offset, 0)
       if (sum > (concat?.maxSize ?? Number.MAX_SAFE_INTEGER)) return 'too-large'
@@ -118,20 +134,13 @@ export class Concatenations {
     this.#statements.write('shareNoMore', id)
   }
 
+  #isCrowded(partial: string): boolean {
+    const { finals = 0 } = this.#statements.one<{ finals: number }>('howMany', partial) ?? {}
+    return finals >= MAX_WAITING_FINALS
+  }
+
   #get(id: string): StoredUpload | undefined {
     const row = this.#statements.one<Row>('get', id)
     return row && uploadOf(row, this.#boot)
-  }
-
-  /** The records of partial uploads; `undefined` if one is not there, or is none. */
-  #partials(concat: Concat | undefined): readonly StoredUpload[] | undefined {
-    const partials: StoredUpload[] = []
-    for (const [index, id] of (concat?.partials ?? []).entries()) {
-      const upload = this.#get(id)
-      if (upload === undefined || !isPartial(upload)) return undefined
-      if (!isFrom(upload, concat?.partialsCreatedAtMs?.[index])) return undefined
-      partials.push(upload)
-    }
-    return partials
   }
 }

@@ -93,6 +93,11 @@ const MIGRATIONS: readonly string[] = [
      only INTEGER PRIMARY KEY CHECK (only = 1),
      identity TEXT NOT NULL
    ) STRICT;`,
+  `ALTER TABLE uploads ADD COLUMN waits_for INTEGER; -- of a final upload: how many incomplete partial ones; NULL: it does not wait
+   UPDATE uploads SET waits_for = (SELECT count(iif(partial.complete = 0, 1, NULL)) * min(partial.id IS NOT NULL AND partial.buried = 0)
+       FROM waiting LEFT JOIN uploads AS partial ON partial.id = waiting.partial WHERE waiting.final = uploads.id)
+     WHERE complete = 0 AND id IN (SELECT final FROM waiting);
+   CREATE INDEX uploads_ready ON uploads (id) WHERE waits_for = 0;`,
 ]
 
 /** The version that this package writes. */

@@ -209,12 +209,13 @@ export class SQLiteRecords implements Records {
   }
 
   commit(id: string, fence: number, commit: RecordCommit): RecordCommitResult {
-    const { journaled } = commit
-    if (journaled === undefined) return this.#commit(id, fence, commit)
+    const { journaled, partial, complete } = commit
+    if (journaled === undefined && !(partial && complete)) return this.#commit(id, fence, commit)
     // All or nothing: what fails for a busy database is tried again, and must not meet what it has done itself.
     return this.#writes.transaction(() => {
       const result = this.#commit(id, fence, commit)
-      if (result === 'ok') this.journal.add(id, journaled)
+      if (result === 'ok' && journaled !== undefined) this.journal.add(id, journaled)
+      if (result === 'ok' && partial && complete) this.#concatenations.count(id)
       return result
     })
   }
@@ -251,13 +252,16 @@ export class SQLiteRecords implements Records {
 
   bury(id: string, fence: number, options: RemoveOptions): StoredUpload | Exclude<RemoveResult, 'removed'> {
     const { tombstone, evenIfNeeded = false } = options
-    const bury = (): Row | undefined => this.#statements.change<Row>('bury', id, fence, evenIfNeeded ? 1 : 0)
-    const buryAndKeep = ({ status, untilMs }: Tombstone): Row | undefined => {
-      const row = bury()
-      if (row !== undefined) this.#statements.write('keep', id, status, untilMs)
+    const bury = (): Row | undefined => {
+      const row = this.#statements.change<Row>('bury', id, fence, evenIfNeeded ? 1 : 0)
+      if (row !== undefined && tombstone !== undefined) {
+        this.#statements.write('keep', id, tombstone.status, tombstone.untilMs)
+      }
+      // Those that wait for it are to find out that it is gone.
+      if (row !== undefined && evenIfNeeded) this.#concatenations.count(id)
       return row
     }
-    const row = tombstone === undefined ? bury() : this.#writes.transaction(() => buryAndKeep(tombstone))
+    const row = tombstone === undefined && !evenIfNeeded ? bury() : this.#writes.transaction(bury)
     if (row !== undefined) return uploadOf(row, this.#boot)
     const upload = this.get(id)
     if (upload === undefined) return 'gone'
@@ -298,13 +302,14 @@ export class SQLiteRecords implements Records {
     this.#statements.write('markSynced', synced, synced, id, createdAtMs, synced, synced)
   }
 
-  fallBack({ id, createdAtMs, offset, fence }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
+  fallBack({ id, createdAtMs, offset, fence, concat }: StoredUpload, to: number, pieces: readonly Piece[]): boolean {
     // Still in doubt in another run of the system: then what is there of its blobs is looked at once more.
     const change = [to, to, JSON.stringify(pieces), this.#boot]
     return this.#writes.transaction(() => {
       const done = this.#statements.write('fallBack', ...change, id, createdAtMs, offset, fence)
       // Not for a claim that was lost: whoever has taken over may have completed the upload.
       if (done) this.journal.forget(id)
+      if (done && concat !== undefined) this.#concatenations.count(id)
       return done
     })
   }
@@ -325,8 +330,8 @@ export class SQLiteRecords implements Records {
     return this.#concatenations.waitingFinals(partial)
   }
 
-  readyFinals(limit: number): readonly string[] {
-    return this.#concatenations.readyFinals(this.#now(), limit)
+  readyFinals(limit: number, after: string): readonly string[] {
+    return this.#concatenations.readyFinals(limit, after)
   }
 
   dueCompletions(request: DueRequest): readonly string[] {
