@@ -8,6 +8,7 @@ import type { Intake } from './handlers/receive-body.js'
 import type { ResolvedOptions } from './options.js'
 import { Pace } from './pace.js'
 import { Publications } from './publications.js'
+import { Space } from './space.js'
 
 /** The version of the protocol. */
 export const TUS_VERSION = '1.0.0'
@@ -19,6 +20,7 @@ export interface Core {
   readonly intake: Intake
   readonly completions: Completions
   readonly publications: Publications
+  readonly space: Space
   /** `undefined` if the application sees to it. */
   readonly cors: Cors | undefined
   /** Says what went wrong where nobody waits for it. */
@@ -39,6 +41,7 @@ export function createCore(
     completions: new Completions(() => core, { concurrency: options.completionConcurrency, onError }),
     publications: new Publications(() => core, onError),
     cors: options.cors ? createCors(options.cors, options) : undefined,
+    space: new Space({ ...options, warn }),
     report: onError,
     warn,
     claims: new Claims({

@@ -59,7 +59,8 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
   /**
    * How many bytes must stay free where uploads are stored: creation is refused with 507 if the length that is declared
    * would not leave so much, or, where no length is known yet, if less is free now. What other unfinished uploads still
-   * miss is not counted, so leave room for them. The storage must know how much is free (`SQLiteStorage` does).
+   * miss is not counted, so leave room for them. A final upload of a concatenation counts with the sum of its lengths, and
+   * is copied into its file only while that leaves so much. The storage must know how much is free (`SQLiteStorage` does).
    * @default 0: nothing is refused before the disk is full
    */
   readonly minFreeBytes?: number | undefined
@@ -225,6 +226,12 @@ export interface ConcatenationOptions {
    * @default false
    */
   readonly keepPartials?: boolean | undefined
+  /**
+   * How many partial uploads a final one may be made of; one that comes several times counts as often. More are refused
+   * with 413.
+   * @default 64
+   */
+  readonly maxPartials?: number | undefined
 }
 
 /** What upload URLs begin with, or a function that says it for a request. */
@@ -273,6 +280,7 @@ export interface ResolvedOptions extends Resolved<Omit<TusServerOptions, Unset>>
   /** Whether uploads can be made of others. */
   readonly concatenation: boolean
   readonly keepPartials: boolean
+  readonly maxPartials: number
   readonly hooks: Hooks
   /** Whether nothing says who may create uploads, nor that unfinished ones end, and nothing says that this is meant. */
   readonly isOpen: boolean

@@ -52,6 +52,7 @@ const EXPIRATION_CHECKS: Checks<ExpirationOptions> = {
 
 const CONCATENATION_CHECKS: Checks<ConcatenationOptions> = {
   keepPartials: boolean,
+  maxPartials: integer(1),
 }
 
 /** The checks of all options of a server; {@link Checks} says how to add one. Its default goes into `resolveOptions`. */
@@ -185,10 +186,11 @@ function resolveExpiration(expiration: ExpirationOptions, storage: Storage): Res
 function resolveConcatenation(
   options: ConcatenationOptions | false | undefined,
   { assemble, takeCompletion }: Storage,
-): Pick<ResolvedOptions, 'concatenation' | 'keepPartials'> {
+): Pick<ResolvedOptions, 'concatenation' | 'keepPartials' | 'maxPartials'> {
   const can = assemble !== undefined && takeCompletion !== undefined
   if (options && !can) throw new TypeError('TusServer: this storage can not concatenate uploads')
-  return { concatenation: can && options !== false, keepPartials: options ? (options.keepPartials ?? false) : false }
+  const { keepPartials = false, maxPartials = 64 } = options || {}
+  return { concatenation: can && options !== false, keepPartials, maxPartials }
 }
 
 const HOOKS = [

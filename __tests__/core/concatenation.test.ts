@@ -1,5 +1,12 @@
 // Uploads made of others: what the protocol leaves to the server, and what is around it.
-import { type HookUpload, MemoryStorage, type Storage, TusError, type TusServerOptions } from '../../src/index.js'
+import {
+  type HookUpload,
+  MAX_WAITING_FINALS,
+  MemoryStorage,
+  type Storage,
+  TusError,
+  type TusServerOptions,
+} from '../../src/index.js'
 import { type Deferred, deferred, idOf, overriding, startServer } from './support.js'
 
 const PARTIAL = { 'Upload-Concat': 'partial' }
@@ -244,6 +251,77 @@ it('a final upload whose assembly a kill prevented is assembled by HEAD, and by 
     else await tus.cleanUp()
     expect((await storage.get(idOf(path)))?.complete).toBe(true)
   }
+})
+
+it('a list of more partial uploads than are allowed is refused before any of them is read', async () => {
+  const storage = new MemoryStorage()
+  const seen = jest.fn()
+  const { partial, final, handle } = withPartials({
+    storage,
+    concatenation: { maxPartials: 3 },
+    onIncomingRequest: ({ upload }) => void (upload && seen()),
+  })
+  const [one, other] = [await partial('a'), await partial('b')]
+  seen.mockClear()
+  const get = jest.spyOn(storage, 'get')
+  const refused = await final([one, other, one, one])
+  expect([refused.status, String(refused.body)]).toEqual([
+    413,
+    'Upload-Concat names more partial uploads than this server accepts\n',
+  ])
+  expect([get.mock.calls.length, seen.mock.calls.length]).toEqual([0, 0])
+  const { status, headers } = await final([one, other, one])
+  expect(status).toBe(201)
+  expect((await handle('HEAD', String(headers.Location))).headers['Upload-Length']).toBe('3')
+})
+
+it('64 partial uploads are allowed unless the application says otherwise', async () => {
+  const { partial, final } = withPartials()
+  const path = await partial('a')
+  expect((await final(Array<string>(65).fill(path))).status).toBe(413)
+  expect((await final(Array<string>(64).fill(path))).status).toBe(201)
+})
+
+it('a partial upload that a limit of final ones wait for is refused to others, with a status that clients try again', async () => {
+  const { partial, final, patch } = withPartials()
+  const path = await partial()
+  for (let count = 0; count < MAX_WAITING_FINALS; count++) expect((await final([path])).status).toBe(201)
+  expect((await final([path])).status).toBe(409)
+  await patch(path, 0, Buffer.from('ab'), { 'Upload-Length': '2' })
+  expect((await final([path])).status).toBe(201)
+})
+
+it('HEAD of a final upload that waits reads each of its partial uploads once', async () => {
+  const storage = new MemoryStorage()
+  const { partial, final, handle } = withPartials({ storage })
+  const paths = [await partial('ab'), await partial()]
+  const path = String((await final([...paths, ...paths, ...paths])).headers.Location)
+  const get = jest.spyOn(storage, 'get')
+  expect((await handle('HEAD', path)).status).toBe(200)
+  expect(get.mock.calls.map(([id]) => id).sort()).toEqual([path, ...paths].map(idOf).sort())
+})
+
+it('any number of final uploads that were left ready are assembled at one go, held ones among them or not', async () => {
+  const storage = new MemoryStorage()
+  const { waitingFinals } = storage
+  const { partial, final, patch, tus } = withPartials({ storage })
+  const waiting: string[] = []
+  const held = await partial()
+  for (let count = 0; count < 6; count++) {
+    const path = await partial()
+    for (let each = 0; each < 10; each++) waiting.push(idOf(String((await final([path])).headers.Location)))
+    // As if the process had died between the commit and the assembly.
+    storage.waitingFinals = () => []
+    await patch(path, 0, Buffer.from('ab'), { 'Upload-Length': '2' })
+    storage.waitingFinals = waitingFinals
+  }
+  const last = idOf(String((await final([held])).headers.Location))
+  storage.waitingFinals = () => []
+  await patch(held, 0, Buffer.from('ab'), { 'Upload-Length': '2' })
+  await storage.claim(idOf(held), { owner: 'silent', ttlMs: 60_000 })
+  await tus.cleanUp()
+  for (const id of waiting) expect((await storage.get(id))?.complete).toBe(true)
+  expect((await storage.get(last))?.complete).toBe(false)
 })
 
 it('nobody makes an upload of another one’s', async () => {

@@ -140,6 +140,7 @@ test('defaults are filled in, and what the user gave stays as it is', () => {
     hookTimeoutMs: 3_600_000,
     concatenation: true,
     keepPartials: false,
+    maxPartials: 64,
     cors: false,
     downloads: false,
     termination: true,

@@ -116,7 +116,13 @@ async function makeFile(core: Core, { upload, attempt, hasFile = false }: Try): 
   const { storage, durability, keepPartials } = core.options
   if (hasFile) return true
   const durable = durability !== 'none'
-  if (storage.flatten !== undefined && !(await storage.flatten(upload.id, attempt, durable))) return false
+  // A copy that was made before takes no more space.
+  const giveBack = upload.completion?.step === 'copy' ? await core.space.reserve(upload.offset) : undefined
+  try {
+    if (storage.flatten !== undefined && !(await storage.flatten(upload.id, attempt, durable))) return false
+  } finally {
+    giveBack?.()
+  }
   if (!keepPartials) for (const partial of new Set(upload.concat?.partials)) await removePartial(core, partial)
   return true
 }

@@ -39,9 +39,14 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
   }
   if (hasBody(request)) throw new TusError('ERR_FINAL')
   const metadata = readMetadata(core, request)
+  if (urls.length > core.options.maxPartials) throw new TusError('ERR_TOO_MANY_PARTIALS')
   const maxSize = await maxSizeFor(core, request)
   const partials = await readPartials(core, request, urls)
-  const length = lengthOf(partials, maxSize)
+  const least = leastLengthOf(partials)
+  if (least > (maxSize ?? Number.MAX_SAFE_INTEGER)) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
+  // Its bytes are stored once more when it gets a file of its own.
+  await core.space.check(least)
+  const length = partials.some((partial) => partial.length === undefined) ? undefined : least
   const concat = {
     header: headers['upload-concat'] ?? '',
     partials: partials.map(({ id }) => id),
@@ -121,12 +126,7 @@ async function readPartials(core: Core, request: TusRequest, urls: readonly stri
   return partials
 }
 
-/**
- * The sum of the lengths; `undefined` if one is not known yet.
- * @throws TusError `ERR_MAX_SIZE_EXCEEDED` if it is too large already
- */
-function lengthOf(partials: readonly Upload[], maxSize = Number.MAX_SAFE_INTEGER): number | undefined {
-  const least = partials.reduce((sum, { length, offset }) => sum + (length ?? offset), 0)
-  if (least > maxSize) throw new TusError('ERR_MAX_SIZE_EXCEEDED')
-  return partials.some(({ length }) => length === undefined) ? undefined : least
+/** How many bytes partial uploads have together, at the least: one may not have declared its length yet. */
+function leastLengthOf(partials: readonly Upload[]): number {
+  return partials.reduce((sum, { length, offset }) => sum + (length ?? offset), 0)
 }

@@ -55,9 +55,12 @@ async function settled(
 
 /** The partial uploads of a final one, in order. */
 async function partialsOf({ options }: Core, { concat }: Upload): Promise<readonly (Upload | undefined)[]> {
-  const partials: (Upload | undefined)[] = []
-  for (const id of concat?.partials ?? []) partials.push(await options.storage.get(id))
-  return partials
+  const ids = concat?.partials ?? []
+  const found = new Map<string, Upload | undefined>()
+  const read = async (id: string): Promise<void> => void found.set(id, await options.storage.get(id))
+  // At one go, and each one once: a list may name one again and again.
+  await Promise.all([...new Set(ids)].map(read))
+  return ids.map((id) => found.get(id))
 }
 
 /** The length of a final upload, if that of all its partial uploads is known. */

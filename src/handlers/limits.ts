@@ -19,18 +19,6 @@ export async function maxSizeFor(core: Core, request: TusRequest): Promise<numbe
 }
 
 /**
- * Checks that a new upload leaves enough space.
- * @param length - of the upload, if known
- * @throws TusError `ERR_LOW_SPACE`
- */
-export async function checkSpace(core: Core, length: number | undefined): Promise<void> {
-  const { minFreeBytes, storage } = core.options
-  if (minFreeBytes === 0) return
-  const free = (await storage.freeBytes?.()) ?? Number.POSITIVE_INFINITY
-  if (free - (length ?? 0) < minFreeBytes) throw new TusError('ERR_LOW_SPACE')
-}
-
-/**
  * Checks what `Content-Length` says of a body.
  * @param offset - where its bytes begin
  * @param length - the length of the upload, if known

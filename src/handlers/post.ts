@@ -10,7 +10,7 @@ import { checkBodyForm } from './body-form.js'
 import { expiresAt, expiryHeader } from './expiry.js'
 import { createFinal, readConcat } from './final.js'
 import { created, expiryOfFinished, finish } from './finish.js'
-import { checkBodyLength, checkSpace, maxSizeFor } from './limits.js'
+import { checkBodyLength, maxSizeFor } from './limits.js'
 import { removeUpload } from './remove-upload.js'
 import { readMetadata, reserve, untouched } from './reserve.js'
 import { type Chunk, type Stored, storeBody, storedHeaders } from './store-body.js'
@@ -35,7 +35,7 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
   }
   const checksum = withBody ? checksumOf(request, core.options.checksumAlgorithms) : undefined
 
-  await checkSpace(core, length)
+  await core.space.check(length ?? 0)
   const concat = role && { header: request.headers['upload-concat'] ?? role.kind, partials: undefined }
   const { upload: reserved, location } = await reserve(core, request, { length, metadata, concat })
   const { id } = reserved
