@@ -170,7 +170,7 @@ it('a final upload whose partial one is held for long is no success yet, and its
   const { partial, final, handle, storage } = withPartials({ claimWaitMs: 20, onUploadComplete: () => {} })
   const path = await partial('ab')
   // By a server that answers nobody.
-  const claim = await storage.claim?.(idOf(path), { owner: 'silent', ttlMs: 60_000 })
+  const claim = await storage.claim?.(idOf(path), { owner: 'silent', ttlMs: 10_000 })
   const { status, headers } = await final([path])
   expect([status, headers['Retry-After']]).toEqual([423, '1'])
   await storage.release?.(idOf(path), (claim as { fence: number }).fence)

@@ -376,7 +376,10 @@ it('no statement walks over all uploads', async () => {
   // An index that has few of them is no walk over all.
   const few = /USING (COVERING )?INDEX uploads_(buried|due|unpublished|ready)\b/
   const scan = /^SCAN (uploads|final|partial|waiting|sharing)\b/
-  expect(plans.filter(({ detail }) => scan.test(detail) && !few.test(detail))).toEqual([])
+  // Once in each run of the system, before the first request.
+  const atStart = /^UPDATE uploads SET (lease_until = 0|due_at = \? WHERE due_at > \?)/
+  const walks = plans.filter(({ detail, sql }) => scan.test(detail) && !few.test(detail) && !atStart.test(sql))
+  expect(walks).toEqual([])
   // Nor does the search for final uploads that wait for nothing any more look at those that do.
   const search = plans.filter(({ sql }) => sql.includes('waits_for = 0'))
   expect(search.map(({ detail }) => detail)).toEqual([
