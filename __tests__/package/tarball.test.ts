@@ -68,3 +68,11 @@ test('no file names a path of the machine that built it', () => {
   })
   expect(leaks).toEqual([])
 })
+
+test.each(['cjs', 'esm'])('the workers of dist/%s are text in it, which needs nothing but Node', (build) => {
+  const sources = readFileSync(join(unpacked, 'dist', build, 'worker-sources.js'), 'utf8')
+  const required = [...sources.matchAll(/\brequire\((?:\\?"([^"\\]*)\\?")?\)/g)].map(([, name = '']) => name)
+  expect(required).toContain('node:worker_threads')
+  expect(required.filter((name) => name !== '' && !name.startsWith('node:'))).toEqual([])
+  expect(sources).not.toMatch(/import\(\\?["']|file:/)
+})
