@@ -164,7 +164,7 @@ describe.each(HOSTS)('$name, where a finished file', (host) => {
       expect(answer).toMatchObject({ status, body, headers: { 'content-type': 'text/plain; charset=utf-8' } })
     }
     checkLog(running, file, 3)
-    expect(openFiles(running.directory)).toBe(0)
+    await until(() => openFiles(running.directory) === 0)
   })
 
   test('breaks off in the middle, cuts the connection and logs why', async () => {

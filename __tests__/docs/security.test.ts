@@ -2,8 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { RequestHandler } from 'express'
-import { TusServer } from '../../src/index.js'
+import { SQLiteStorage, TusServer } from '../../src/index.js'
 import { codeUnder, substitute } from '../support/docs.js'
+import { scratchFolder } from '../support/example.js'
 import { runSnippet } from '../support/snippet.js'
 import { createSite } from './site.js'
 
@@ -71,6 +72,15 @@ it('limits the creations of each user', async () => {
   expect((await ask('POST', '/files', 'bob', { 'Upload-Length': '5' })).status).toBe(201)
 })
 
+function messageOf(action: () => unknown): string {
+  try {
+    action()
+    return ''
+  } catch (error) {
+    return String(error)
+  }
+}
+
 describe('the page', () => {
   const text = readFileSync(resolve(docs, PAGE), 'utf8')
 
@@ -82,9 +92,15 @@ describe('the page', () => {
     const options = named.map(([, name = '']) => name).filter((name) => name !== 'SQLiteStorage')
     expect(options.length).toBeGreaterThan(5)
     const { storage } = createSite()
+    const directory = scratchFolder()
     for (const name of options) {
       // An unknown option is named in the error; a known one has another value than a symbol.
-      expect(() => new TusServer({ storage, [name]: Symbol(name) } as never)).not.toThrow(/unknown option/)
+      const given = { [name]: Symbol(name) }
+      const isKnown = [
+        () => new TusServer({ storage, ...given } as never),
+        () => new SQLiteStorage({ directory, ...given } as never),
+      ].some((make) => !/unknown option/.test(messageOf(make)))
+      expect([name, isKnown]).toEqual([name, true])
     }
   })
 
