@@ -139,7 +139,7 @@ describe('a final upload of many', () => {
 
   it('is refused by Node beyond some 220 URLs, unless it is told otherwise', async () => {
     const { storage } = createSite()
-    const tus = new TusServer({ storage })
+    const tus = new TusServer({ storage, concatenation: { maxPartials: 1000 } })
     afterTest(() => tus.close({ timeoutMs: 0 }))
     const app = tusListener(tus)
     const port = await listen(createServer(app))
