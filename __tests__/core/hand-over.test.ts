@@ -143,7 +143,8 @@ describe.each(KINDS)('a body that stalls, as %s', (_kind, makeBody) => {
     test('is stopped while it waits for its own', async () => {
       const { create, patch, handle } = startServer({ maxActiveBodies: 1 })
       const [path, busyPath] = [await create({ 'Upload-Length': '5' }), await create({ 'Upload-Length': '5' })]
-      const busy = new Source()
+      // It says that there is more of it.
+      const busy = new AdapterSource()
       const running = patch(busyPath, 0, busy)
       await busy.hungry()
       const body = makeBody()

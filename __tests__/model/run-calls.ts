@@ -26,7 +26,7 @@ export function startSubject(storage: Storage, limits: Limits): Subject {
     maxSize: limits.maxSize,
     segmentBytes: limits.segments ? 2 : 1024,
     // No clock decides where a body is committed.
-    segmentMs: Number.MAX_SAFE_INTEGER,
+    segmentMs: 2 ** 31 - 1,
     downloads: true,
     durability: 'none',
     generateId: ({ headers }) => String(headers['x-id']),
