@@ -6,7 +6,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
  * This many requests may wait on one connection, each of which holds some KiB. One more, and it is cut: Node reads on however
  * many there are.
  */
-const MAX_WAITING = 16
+const MAX_WAITING = 8
 
 const waiting = new WeakMap<object, number>()
 
