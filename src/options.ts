@@ -86,7 +86,9 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly termination?: boolean | undefined
   /**
-   * When uploads expire. The storage must be able to find them (all of this package are).
+   * When uploads expire. `false` says that they are meant to stay, which silences the warning of a server in production
+   * that has neither this nor a hook that says who may create uploads. The storage must be able to find expired uploads
+   * (all of this package are).
    * @default never
    */
   readonly expiration?: ExpirationOptions | false | undefined
