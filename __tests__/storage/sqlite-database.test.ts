@@ -386,7 +386,7 @@ it('no statement walks over all uploads', async () => {
     expect.stringMatching(/^SEARCH uploads USING .*INDEX uploads_ready\b/),
   ])
   // What is over and what is due lies together, in order: nothing is sorted, and what is kept for ever is not read.
-  for (const index of ['uploads_unfinished (active_at<?)', 'uploads_finished (active_at<?)']) {
+  for (const index of ['uploads_unfinished (created_at<?)', 'uploads_finished (created_at<?)']) {
     const found = plans.filter(({ detail }) => detail === `SEARCH uploads USING INDEX ${index}`)
     expect(found).toHaveLength(1)
     expect(plans.filter(({ sql, detail }) => sql === found[0]?.sql && /TEMP B-TREE/.test(detail))).toEqual([])

@@ -245,7 +245,7 @@ export interface Storage {
   /** What is left of an upload that was removed. */
   tombstone?(id: string): Awaitable<Tombstone | undefined>
   /**
-   * Uploads whose time is over, of each kind the earliest first. None that is claimed: what moves does not expire. No partial
+   * Uploads whose time is over, of each kind those first that were created first. None that is claimed: what moves does not expire. No partial
    * upload that a final one waits for, no final upload that waits for a partial one which is claimed or was active since, and
    * no finished upload that is not settled.
    */

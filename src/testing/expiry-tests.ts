@@ -43,7 +43,7 @@ export function testExpiry({ test, has }: Suite): void {
   })
 
   if (has('expired')) {
-    test('uploads whose time is over are found, the earliest first, and no others', async (subject) => {
+    test('uploads whose time is over are found, the oldest first, and no others', async (subject) => {
       const [late, early, middle] = [
         await subject.create({ createdAtMs: 3000 }),
         await subject.create({ createdAtMs: 1000 }),
@@ -59,10 +59,10 @@ export function testExpiry({ test, has }: Suite): void {
 
     test('finished and unfinished ones have times of their own', async (subject) => {
       const finished: string[] = []
-      for (const activeAtMs of [4000, 3000]) {
-        const { id } = await subject.create({ length: subject.unit, createdAtMs: 1000 })
+      for (const activeAtMs of [3000, 4000]) {
+        const { id } = await subject.create({ length: subject.unit, createdAtMs: activeAtMs - 2000 })
         await subject.append(id, bytes(subject.unit), { complete: true, activeAtMs })
-        finished.unshift(id)
+        finished.push(id)
       }
       const { id } = await subject.create({ createdAtMs: 5000 })
       assertSame(await expired(subject, { unfinishedSinceMs: 9999 }), [id])

@@ -27,7 +27,7 @@ export function expiredOf(
     const list = isFinished ? finished : unfinished
     list.push(upload)
   }
-  for (const list of [unfinished, finished]) list.sort((one, other) => one.activeAtMs - other.activeAtMs)
+  for (const list of [unfinished, finished]) list.sort((one, other) => one.createdAtMs - other.createdAtMs)
   return [...unfinished, ...finished].slice(0, limit).map(({ id }) => id)
 }
 

@@ -8,10 +8,11 @@ import { Statements } from './statements.js'
 import type { Writes } from './writes.js'
 
 const SQL = {
-  unfinished: `SELECT id FROM uploads WHERE active_at <= ? AND buried = 0 AND ${IS_UNFINISHED}
-    AND (owner IS NULL OR lease_until <= ?) AND NOT ${IS_NEEDED} AND NOT ${WAITS_FOR_ACTIVE} ORDER BY active_at LIMIT ?`,
-  finished: `SELECT id FROM uploads WHERE active_at <= ? AND buried = 0 AND ${IS_SETTLED}
-    AND (owner IS NULL OR lease_until <= ?) ORDER BY active_at LIMIT ?`,
+  // Who was created later was active later: only those that are young again are passed over on the way.
+  unfinished: `SELECT id FROM uploads WHERE created_at <= ? AND active_at <= ? AND buried = 0 AND ${IS_UNFINISHED}
+    AND (owner IS NULL OR lease_until <= ?) AND NOT ${IS_NEEDED} AND NOT ${WAITS_FOR_ACTIVE} ORDER BY created_at LIMIT ?`,
+  finished: `SELECT id FROM uploads WHERE created_at <= ? AND active_at <= ? AND buried = 0 AND ${IS_SETTLED}
+    AND (owner IS NULL OR lease_until <= ?) ORDER BY created_at LIMIT ?`,
 } as const
 
 interface Found {
@@ -38,10 +39,10 @@ export class ExpiredRows {
     const now = this.#now()
     const rows: Found[] = []
     if (unfinished !== undefined) {
-      rows.push(...this.#statements.all<Found>('unfinished', unfinished, now, unfinished, now, limit))
+      rows.push(...this.#statements.all<Found>('unfinished', unfinished, unfinished, now, unfinished, now, limit))
     }
     if (finished !== undefined && rows.length < limit) {
-      rows.push(...this.#statements.all<Found>('finished', finished, now, limit - rows.length))
+      rows.push(...this.#statements.all<Found>('finished', finished, finished, now, limit - rows.length))
     }
     return rows.map(({ id }) => id)
   }

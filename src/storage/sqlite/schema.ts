@@ -98,6 +98,11 @@ const MIGRATIONS: readonly string[] = [
        FROM waiting LEFT JOIN uploads AS partial ON partial.id = waiting.partial WHERE waiting.final = uploads.id)
      WHERE complete = 0 AND id IN (SELECT final FROM waiting);
    CREATE INDEX uploads_ready ON uploads (id) WHERE waits_for = 0;`,
+  // By what never changes, so that a chunk leaves them as they are. None is active before it is created.
+  `DROP INDEX uploads_unfinished;
+   DROP INDEX uploads_finished;
+   CREATE INDEX uploads_unfinished ON uploads (created_at) WHERE buried = 0 AND ${IS_UNFINISHED};
+   CREATE INDEX uploads_finished ON uploads (created_at) WHERE buried = 0 AND ${IS_SETTLED};`,
 ]
 
 /** The version that this package writes. */

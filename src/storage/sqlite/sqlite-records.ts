@@ -18,6 +18,7 @@ import type {
 } from '../storage.js'
 import { Batch } from './batch.js'
 import { endLeasesOfOtherBoots } from './boot-leases.js'
+import { CommitRows } from './commit-rows.js'
 import { CompletionRows } from './completion-rows.js'
 import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
@@ -43,10 +44,6 @@ const SQL = {
   releaseActive: 'UPDATE uploads SET owner = NULL, active_at = ? WHERE id = ? AND fence = ? AND owner IS NOT NULL',
   releasePublished: `UPDATE uploads SET owner = NULL, published = 1, publish_at = NULL
     WHERE id = ? AND fence = ? AND owner IS NOT NULL`,
-  commit: `UPDATE uploads SET offset = ?, length = coalesce(?, length), active_at = coalesce(?, active_at),
-      complete = ?, owner = iif(?, NULL, owner), pieces = coalesce(?, pieces), due_at = ?, attempt = ?, worker = ?, step = ?,
-      synced = iif(?, ?, synced), boot = ?, file = coalesce(?, file), published = ?, publish_at = ?
-    WHERE id = ? AND buried = 0 AND fence = ? AND offset = ? AND complete = 0 AND owner IS NOT NULL`,
   bury: `UPDATE uploads SET buried = 1 WHERE id = ? AND buried = 0 AND fence = ? AND owner IS NOT NULL
     AND (? OR NOT ${IS_NEEDED}) RETURNING ${RECORD}`,
   markSynced: `UPDATE uploads SET synced = ?, boot = iif(offset = ?, NULL, boot)
@@ -92,6 +89,7 @@ export class SQLiteRecords implements Records {
   readonly #publications: PublicationRows
   readonly #concatenations: Concatenations
   readonly #completions: CompletionRows
+  readonly #commits: CommitRows
   readonly #expired: ExpiredRows
   readonly journal: SQLiteJournal
   /** Puts several calls into one transaction. */
@@ -114,6 +112,7 @@ export class SQLiteRecords implements Records {
       this.#publications = new PublicationRows(this.#database, now, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
+      this.#commits = new CommitRows(this.#database, { now, boot }, this.#writes)
       this.#expired = new ExpiredRows(this.#database, now, this.#writes)
       this.batch = new Batch(this.#writes, { makeRoom: () => this.#log.makeRoom() })
       const journal = { now, boot, batch: this.batch }
@@ -221,30 +220,7 @@ export class SQLiteRecords implements Records {
   }
 
   #commit(id: string, fence: number, commit: RecordCommit): RecordCommitResult {
-    const { completion, isToBePublished } = commit
-    const done = this.#statements.write(
-      'commit',
-      commit.to,
-      commit.length ?? null,
-      commit.activeAtMs ?? null,
-      commit.complete ? 1 : 0,
-      commit.release ? 1 : 0,
-      commit.pieces ? JSON.stringify(commit.pieces) : null,
-      completion ? this.#now() + completion.ttlMs : null,
-      completion ? (completion.owner === undefined ? 0 : 1) : null,
-      completion?.owner ?? null,
-      completion ? 'hook' : null,
-      commit.synced ? 1 : 0,
-      commit.to,
-      commit.synced ? null : this.#boot,
-      commit.identity ?? null,
-      isToBePublished ? 0 : 1,
-      isToBePublished ? this.#now() : null,
-      id,
-      fence,
-      commit.from,
-    )
-    if (done) return 'ok'
+    if (this.#commits.commit(id, fence, commit)) return 'ok'
     const upload = this.get(id)
     if (!upload) return 'gone'
     return upload.fence !== fence || !upload.holder ? 'fenced' : 'moved'
