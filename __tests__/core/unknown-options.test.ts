@@ -42,7 +42,7 @@ const UNKNOWN: ReadonlyArray<readonly [message: string, make: (tus: TusServer) =
     () => server({ expiration: { unfinishedAfter: 5 } }),
   ],
   [
-    'TusServer: unknown option concatenation.keep: there is keepPartials',
+    'TusServer: unknown option concatenation.keep: there are keepPartials, maxPartials',
     () => server({ concatenation: { keep: true } }),
   ],
   [
