@@ -135,9 +135,10 @@ export function hookRequest({ method, path, headers, options }: TusRequest): Hoo
 
 /** A record as hooks see it. */
 export function hookUpload(core: Pick<Core, 'options'>, upload: Upload): HookUpload {
-  const { holder: _, completion: __, activeAtMs: ___, published: ____, metadata, ...rest } = upload
+  // By name: a record may have more, which is its storage's own.
+  const { id, name, length, offset, metadata, attributes, createdAtMs, complete, concat } = upload
   return {
-    ...rest,
+    ...{ id, name, length, offset, attributes, createdAtMs, complete, concat },
     expiresAtMs: expiresAt(core, upload),
     metadata: (metadata && parseUploadMetadata(metadata)) || Object.create(null),
   }

@@ -48,3 +48,7 @@ export {
   type Tombstone,
   type Upload,
 } from './upload.js'
+export type { InspectedUpload } from './uploads/inspect.js'
+export type { ListOptions, UploadPage } from './uploads/list.js'
+export type { UploadState } from './uploads/state.js'
+export type { TerminateResult } from './uploads/terminate.js'

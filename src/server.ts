@@ -27,6 +27,9 @@ import {
 import { resolveOptions } from './resolve-options.js'
 import { isUploadId, type Route, routeOf } from './route.js'
 import { type CleanUpResult, Sweeper } from './sweeper.js'
+import { type InspectedUpload, inspect } from './uploads/inspect.js'
+import { type ListOptions, listAllUploads, listUploads, type UploadPage } from './uploads/list.js'
+import { type TerminateResult, terminateUpload } from './uploads/terminate.js'
 import { within } from './within.js'
 
 const DEFAULT_CLOSE_MS = 5_000
@@ -172,6 +175,43 @@ export class TusServer<Context = unknown> {
   }
 
   /**
+   * Reads an upload and disturbs nobody: whoever writes to it goes on, and it expires no later. For progress bars and admin
+   * pages. `HEAD`, which a client sends to resume, interrupts.
+   * @param id - the last segment of its URL
+   * @returns `undefined` if there is none
+   * @throws TusError `ERR_CLOSING` after {@link TusServer.close}; what the storage throws
+   */
+  inspect(id: string): Promise<InspectedUpload | undefined> {
+    return this.#forApplication(() => inspect(this.#core, id))
+  }
+
+  /**
+   * Reads one page of all uploads, and disturbs nobody. Uploads that are there all the time come once, in an order that does
+   * not change. A page may have fewer than `limit`, even none: the last one is the one without a `cursor`.
+   * @throws TypeError if an option is unknown, or can't be what it says
+   * @throws Error if the storage can't list; TusError `ERR_CLOSING` after {@link TusServer.close}
+   */
+  list(options: ListOptions = {}): Promise<UploadPage> {
+    return this.#forApplication(() => listUploads(this.#core, options))
+  }
+
+  /** All pages of {@link TusServer.list}, one after the other: `for await (const upload of tus.listAll())`. */
+  listAll(options: Omit<ListOptions, 'cursor'> = {}): AsyncGenerator<InspectedUpload> {
+    return listAllUploads((page) => this.list(page), options)
+  }
+
+  /**
+   * Removes an upload as a client's `DELETE` does: whoever writes to it is asked to let go, bytes and record are gone when
+   * this settles, and `onUploadTerminate` is told, without a request. `onBeforeTerminate` is not asked.
+   * @param id - the last segment of its URL
+   * @returns what came of it; only `removed` has removed it
+   * @throws TusError `ERR_CLOSING` after {@link TusServer.close}; what the storage throws
+   */
+  terminate(id: string): Promise<TerminateResult> {
+    return this.#forApplication(() => terminateUpload(this.#core, id))
+  }
+
+  /**
    * Ends: new requests are refused (503, HEAD 423), running ones are waited for and then stopped with what arrived
    * committed, timers end, the storage is closed. May be called twice.
    * @throws TypeError if an option is unknown, or can't be what it says
@@ -206,6 +246,17 @@ export class TusServer<Context = unknown> {
     ])
     await this.#core.claims.close()
     await this.#core.options.storage.close()
+  }
+
+  /** Does something for the application, and has {@link TusServer.close} wait for it. */
+  async #forApplication<T>(action: () => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) throw new TusError('ERR_CLOSING')
+    this.#running++
+    try {
+      return await action()
+    } finally {
+      if (--this.#running === 0) this.#idle?.()
+    }
   }
 
   async #dispatch(request: TusRequest): Promise<TusResponse> {

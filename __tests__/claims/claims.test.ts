@@ -304,6 +304,17 @@ describe('when the clock is set', () => {
     expect((await storage.get(ID))?.holder).toBeUndefined()
   })
 
+  it('back, requests that wait for less than a lease come through after one, too', async () => {
+    await claimed()
+    now -= HOUR_MS
+    const claims = claimsNow({ waitMs: 20 })
+    const began = performance.now()
+    let claim: Claim | undefined
+    while (claim === undefined) claim = await take(claims).catch(() => undefined)
+    expect(performance.now() - began).toBeGreaterThan(40)
+    await claim.release()
+  })
+
   it('back, a holder that goes on keeps its claim', async () => {
     const fence = await claimed()
     now -= HOUR_MS

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Checkpointer } from '../../src/storage/sqlite/checkpointer.js'
 import { hasDriver, openDatabase, SQLITE_DRIVERS } from '../../src/storage/sqlite/driver.js'
+import { LIST_SQL } from '../../src/storage/sqlite/listing.js'
 import { SCHEMA_VERSION } from '../../src/storage/sqlite/schema.js'
 import { SQLiteStorage } from '../../src/storage/sqlite/sqlite-storage.js'
 import { bytes, manualClock, newUpload, Subject } from '../../src/testing/subject.js'
@@ -384,6 +385,12 @@ it('no statement walks over all uploads', async () => {
   const search = plans.filter(({ sql }) => sql.includes('waits_for = 0'))
   expect(search.map(({ detail }) => detail)).toEqual([
     expect.stringMatching(/^SEARCH uploads USING .*INDEX uploads_ready\b/),
+  ])
+  // A page of the list is a run of the primary key.
+  const pages = plans.filter(({ sql }) => Object.values<string>(LIST_SQL).includes(sql))
+  expect(pages.map(({ detail }) => detail)).toEqual([
+    'SEARCH uploads USING PRIMARY KEY (id>?)',
+    'SEARCH uploads USING PRIMARY KEY (id>? AND id<?)',
   ])
   // What is over and what is due lies together, in order: nothing is sorted, and what is kept for ever is not read.
   for (const index of ['uploads_unfinished (created_at<?)', 'uploads_finished (created_at<?)']) {

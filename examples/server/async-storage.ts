@@ -16,6 +16,8 @@ import {
   type ClaimResult,
   type Commit,
   type CommitResult,
+  type ListRequest,
+  type ListResult,
   type NewUpload,
   prepareServer,
   type RemoveResult,
@@ -40,6 +42,13 @@ export class DocumentStore<T> {
   async get(key: string): Promise<Document<T> | undefined> {
     await clientLatency()
     return structuredClone(this.#documents.get(key))
+  }
+
+  /** One page of the keys behind `after`, in order. */
+  async list(after: string, limit: number): Promise<readonly string[]> {
+    await clientLatency()
+    const keys = [...this.#documents.keys()].sort()
+    return keys.filter((key) => key > after).slice(0, limit)
   }
 
   /** Returns whether it was inserted: not if there is one. */
@@ -209,6 +218,19 @@ export class AsyncStorage implements Storage {
       const [from, to] = [Math.max(start - position, 0), Math.min(end - position, size)]
       if (from < to) yield await this.#objects.get(key, from, to)
       position += size
+    }
+  }
+
+  async list({ cursor = '', complete, limit }: ListRequest): Promise<ListResult> {
+    const keys = await this.#documents.list(uploadKey(cursor), limit)
+    const found = await Promise.all(
+      keys.filter((key) => key.startsWith(uploadKey(''))).map((key) => this.#documents.get(key)),
+    )
+    const uploads = found.flatMap((document) => (document ? [uploadOf(document.value as UploadDocument)] : []))
+    const last = keys.at(-1)
+    return {
+      uploads: uploads.filter((upload) => upload.complete === (complete ?? upload.complete)),
+      cursor: last !== undefined && keys.length === limit ? last.slice(uploadKey('').length) : undefined,
     }
   }
 

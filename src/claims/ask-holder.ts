@@ -2,11 +2,33 @@
 
 import { TusError } from '../errors.js'
 import type { ClaimRequest } from '../storage/storage.js'
-import type { Holder } from '../upload.js'
+import { type Holder, isSameHolder } from '../upload.js'
 import type { Peers } from './peers.js'
 
 /** What is known of the holder of a claim that has not run out by the storage's clock, if it is gone. */
 export type Gone = Pick<ClaimRequest, 'dead' | 'lapsed'>
+
+/** How many holders are remembered whose lease can't be believed. */
+const MAX_DOUBTFUL = 1000
+
+/** Since when holders were seen whose lease has more left than any can have: the clock was set back since. */
+export class DoubtfulLeases {
+  readonly #seen = new Map<string, { readonly holder: Holder; readonly sinceMs: number }>()
+
+  /** For how long a holder has not prolonged its claim, in milliseconds by a clock that nobody sets. */
+  unmovedMs(id: string, holder: Holder): number {
+    const now = performance.now()
+    const before = this.#seen.get(id)
+    if (before !== undefined && isSameHolder(before.holder, holder)) return now - before.sinceMs
+    this.#seen.delete(id)
+    this.#seen.set(id, { holder, sinceMs: now })
+    for (const oldest of this.#seen.keys()) {
+      if (this.#seen.size <= MAX_DOUBTFUL) break
+      this.#seen.delete(oldest)
+    }
+    return 0
+  }
+}
 
 /** Who asks for what, and for how long. */
 export interface HolderQuestion {
@@ -21,24 +43,29 @@ export interface HolderQuestion {
   readonly leaseMs: number
   /** Milliseconds since the epoch. */
   readonly now: number
+  /** What is remembered of leases that can't be believed. */
+  readonly doubtful: DoubtfulLeases
 }
 
 /**
  * Asks a holder in another process; settles when it let go, died, its lease ran out, or the wait is over.
- * A lease that has more left than any can have is by a clock that was set back since: it lasts as long as others, by a
- * clock that nobody sets.
+ * A lease that has more left than any can have lasts as long as others from when it was seen first, by a clock that nobody
+ * sets.
  * @throws TusError `ERR_LOCKED` if the request may not wait any more; `ERR_OFFSET_MISMATCH`
  */
 export async function askHolder(peers: Peers, holder: Holder, question: HolderQuestion): Promise<Gone> {
-  const { id, offset, signal, leftMs, leaseMs, now } = question
+  const { id, offset, signal, leftMs, leaseMs, now, doubtful } = question
   if (leftMs <= 0 || signal?.aborted) throw locked()
   const leaseLeftMs = Math.max(holder.leaseUntilMs - now, 1)
-  const timeoutMs = Math.min(leftMs, leaseLeftMs, leaseMs)
+  const isDoubtful = leaseLeftMs > leaseMs
+  const restMs = isDoubtful ? Math.max(leaseMs - doubtful.unmovedMs(id, holder), 1) : leaseLeftMs
+  const timeoutMs = Math.min(leftMs, restMs)
   const answer = await peers.ask(holder.owner, id, { offset, timeoutMs, signal })
   if (answer === 'other') throw new TusError('ERR_OFFSET_MISMATCH')
   if (answer === 'dead') return { dead: holder.owner }
-  const isOver = answer === 'lapsed' || (answer === 'silent' && leaseLeftMs > leaseMs && !signal?.aborted)
-  return isOver ? { lapsed: holder } : {}
+  if (answer === 'lapsed') return { lapsed: holder }
+  const isSilent = answer === 'silent' && !signal?.aborted
+  return isSilent && isDoubtful && doubtful.unmovedMs(id, holder) >= leaseMs ? { lapsed: holder } : {}
 }
 
 /** The error of a request that could not get an upload in time. */

@@ -3,7 +3,7 @@
 import { TusError } from '../errors.js'
 import type { ClaimResult, Storage } from '../storage/storage.js'
 import { type Holder, isFrom, type Upload } from '../upload.js'
-import { askHolder, type Gone, locked } from './ask-holder.js'
+import { askHolder, DoubtfulLeases, type Gone, locked } from './ask-holder.js'
 import { type Claim, HeldClaim, overClaim } from './held-claim.js'
 import { Peers } from './peers.js'
 
@@ -55,6 +55,7 @@ export class Claims {
   readonly #options: ClaimsOptions
   readonly #slots = new Map<string, Slot>()
   readonly #peers: Peers
+  readonly #doubtful = new DoubtfulLeases()
   #fences = 0
   #ending = false
   #renewal: NodeJS.Timeout | undefined
@@ -305,7 +306,15 @@ export class Claims {
   #askPeer(id: string, holder: Holder, { offset, signal }: AskOptions, deadline: number): Promise<Gone> {
     const { leaseMs, now } = this.#options
     const leftMs = deadline - performance.now()
-    return askHolder(this.#peers, holder, { id, offset, signal: signal?.(), leftMs, leaseMs, now: now() })
+    return askHolder(this.#peers, holder, {
+      id,
+      offset,
+      signal: signal?.(),
+      leftMs,
+      leaseMs,
+      now: now(),
+      doubtful: this.#doubtful,
+    })
   }
 
   /** Another process asks: it queues up here like everybody else, and its turn lasts until it hangs up. */

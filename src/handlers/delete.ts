@@ -1,12 +1,11 @@
 // DELETE: the termination extension.
 
 import type { Core } from '../core.js'
-import { TusError } from '../errors.js'
 import { hookRequest, hookUpload } from '../hooks.js'
 import type { TusRequest, TusResponse } from '../request.js'
-import { isPartial, type Upload } from '../upload.js'
-import { isUnneeded, missing } from './missing.js'
-import { removeUpload } from './remove-upload.js'
+import type { Upload } from '../upload.js'
+import { missing } from './missing.js'
+import { assertRemovable, removeUpload } from './remove-upload.js'
 
 /**
  * Answers DELETE (https://tus.io/protocols/resumable-upload#termination): bytes and record are gone before the answer.
@@ -21,13 +20,12 @@ export async function terminate(
   id: string,
   createdAtMs?: number,
 ): Promise<TusResponse> {
-  const { hooks, storage } = core.options
+  const { hooks } = core.options
   let seen: Upload | undefined
   const removed = await removeUpload(core, id, {
     request: hookRequest(request),
     before: async (upload, isHeld) => {
-      core.completions.assertIdle(upload)
-      if (isPartial(upload) && !(await isUnneeded(storage, id))) throw new TusError('ERR_PARTIAL_NEEDED')
+      await assertRemovable(core, upload)
       if (seen !== undefined && (!isHeld || looksSame(seen, upload))) return
       seen = upload
       await hooks.onBeforeTerminate?.({ request: hookRequest(request), upload: hookUpload(core, upload) })

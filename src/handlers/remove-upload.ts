@@ -5,7 +5,8 @@ import type { Core } from '../core.js'
 import { isTusError, TusError } from '../errors.js'
 import { type HookRequest, hookUpload } from '../hooks.js'
 import type { RemoveOptions } from '../storage/storage.js'
-import { isFrom, type Upload } from '../upload.js'
+import { isFrom, isPartial, type Upload } from '../upload.js'
+import { isUnneeded } from './missing.js'
 
 /** How a removal under a claim is done. */
 export interface HeldRemoval extends Pick<RemoveOptions, 'tombstone' | 'evenIfNeeded'> {
@@ -74,6 +75,16 @@ export async function removeHeld(
     core.report(error)
   }
   return 'removed'
+}
+
+/**
+ * Throws as long as an upload must stay, whoever wants it removed.
+ * @throws TusError `ERR_PROCESSING`, `ERR_PARTIAL_NEEDED`
+ */
+export async function assertRemovable(core: Core, upload: Upload): Promise<void> {
+  core.completions.assertIdle(upload)
+  if (isPartial(upload) && !(await isUnneeded(core.options.storage, upload.id)))
+    throw new TusError('ERR_PARTIAL_NEEDED')
 }
 
 /** Whether an error of {@link removeUpload} only says that others have or need the upload at the moment. */

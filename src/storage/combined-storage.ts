@@ -18,6 +18,8 @@ import type {
   CreateResult,
   DueRequest,
   ExpiredRequest,
+  ListRequest,
+  ListResult,
   PublishRequest,
   RemoveOptions,
   RemoveResult,
@@ -226,6 +228,15 @@ export class CombinedStorage implements Storage {
   /** {@inheritDoc Storage.publish} */
   publish(id: string, request: PublishRequest): Promise<boolean> {
     return publishLate(this.#records, this.#blobs, id, { ...request, now: this.#now })
+  }
+
+  /** {@inheritDoc Storage.list} */
+  async list(request: ListRequest): Promise<ListResult> {
+    const { uploads, cursor } = await this.#records.list(request)
+    if (!uploads.some(({ doubtful }) => doubtful)) return { uploads, cursor }
+    const whole: Upload[] = []
+    for (const upload of uploads) whole.push((await this.#withoutLost(upload)) ?? upload)
+    return { uploads: whole, cursor }
   }
 
   /** {@inheritDoc Storage.vacuum} */

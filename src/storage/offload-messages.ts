@@ -28,6 +28,7 @@ export const MEMBERS = {
   settleCompletion: 'capability',
   unpublished: 'capability',
   publish: 'capability',
+  list: 'capability',
   freeBytes: 'capability',
   pathOf: 'capability',
   segments: 'value',

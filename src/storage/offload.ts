@@ -80,6 +80,7 @@ export function offload(module: URL | string, options?: unknown, offloadOptions:
     }),
     ...(can('unpublished') && { unpublished: (limit) => call('unpublished', limit) }),
     ...(can('publish') && { publish: (id, request) => call('publish', id, request) }),
+    ...(can('list') && { list: (request) => call('list', request) }),
     ...(can('freeBytes') && { freeBytes: () => call('freeBytes') }),
     ...(can('pathOf') && { pathOf: (upload) => call('pathOf', { name: upload.name }) }),
     ...(segments && { segments }),

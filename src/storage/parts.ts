@@ -13,6 +13,7 @@ import type {
   CreateResult,
   DueRequest,
   ExpiredRequest,
+  ListRequest,
   RemoveOptions,
   RemoveResult,
 } from './storage.js'
@@ -139,6 +140,13 @@ export interface Journal {
   drop(entries: readonly JournalEntry[]): Awaitable<void>
 }
 
+/** One page of a list of records. */
+export interface StoredPage {
+  readonly uploads: readonly StoredUpload[]
+  /** Where the next page begins; `undefined` after the last one. */
+  readonly cursor: string | undefined
+}
+
 /** Keeps the records of uploads. */
 export interface Records {
   /** The first fence is larger than every one that an upload of this id had before it was removed. */
@@ -208,6 +216,8 @@ export interface Records {
   published(upload: StoredUpload): Awaitable<void>
   /** Says when an upload that could not be published is tried again, in milliseconds since the epoch. */
   publishLater(upload: StoredUpload, atMs: number): Awaitable<void>
+  /** Uploads, page by page; as {@link Storage.list} has it. */
+  list(request: ListRequest): Awaitable<StoredPage>
   /** Settles when all that was written before has reached the disk. */
   sync(): Awaitable<void>
   /** Where the records are worth keeping small uploads for a while. */

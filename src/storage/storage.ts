@@ -165,6 +165,23 @@ export interface RemoveOptions {
  */
 export type RemoveResult = 'removed' | 'needed' | 'fenced' | 'gone'
 
+/** Which uploads are listed. */
+export interface ListRequest {
+  /** What the page before returned; `undefined` for the first page. */
+  readonly cursor?: string | undefined
+  /** Only complete uploads (`true`), or only those that are not (`false`). */
+  readonly complete?: boolean | undefined
+  /** How many at most. */
+  readonly limit: number
+}
+
+/** One page of a list. */
+export interface ListResult {
+  readonly uploads: readonly Upload[]
+  /** Where the next page begins; `undefined` after the last one. */
+  readonly cursor: string | undefined
+}
+
 /** The way bytes get into an upload. Sequential, with one owner: each call comes after the one before has settled. */
 export interface Stage {
   /**
@@ -305,6 +322,11 @@ export interface Storage {
    * @throws what keeps the file from its name; the upload is kept, and due again
    */
   publish?(id: string, request: PublishRequest): Awaitable<boolean>
+  /**
+   * Uploads, page by page, in an order that never changes: one that is there all the time comes once, whatever is created
+   * and removed meanwhile. A page costs no more than its limit: it may have fewer, even none, before the last one.
+   */
+  list?(request: ListRequest): Awaitable<ListResult>
   /** How many bytes can be stored still, where the storage knows. */
   freeBytes?(): Awaitable<number>
   /** The absolute path of an upload's finished file, where there are files. */

@@ -8,6 +8,7 @@ import { testClaims } from './claim-tests.js'
 import { testCompletions } from './completion-tests.js'
 import { testConcatenation } from './concat-tests.js'
 import { testExpiry } from './expiry-tests.js'
+import { testLists } from './list-tests.js'
 import { testAgainstModel } from './model-tests.js'
 import { testRecords } from './record-tests.js'
 import { testStages } from './stage-tests.js'
@@ -119,6 +120,7 @@ export function storageContract(
     describe('takeovers', () => testTakeovers(suite))
     describe('bytes', () => testBytes(suite))
     describe('expiry', () => testExpiry(suite))
+    describe('lists', () => testLists(suite))
     describe('completions', () => testCompletions(suite))
     describe('concatenation', () => testConcatenation(suite))
     describe('random operations', () => testAgainstModel(suite))

@@ -27,6 +27,7 @@ export const CAPABILITIES = [
   'settleCompletion',
   'unpublished',
   'publish',
+  'list',
 ] as const satisfies readonly (keyof Storage)[]
 
 /** The functions that tests are declared with; those of Jest, Mocha, Vitest and `node:test` all do. */

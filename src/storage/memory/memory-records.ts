@@ -1,7 +1,7 @@
 // Records in memory.
 
 import { isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
-import type { Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
+import type { Piece, RecordCommit, RecordCommitResult, Records, StoredPage, StoredUpload } from '../parts.js'
 import { assembledPieces, blobOwner, firstPieces, isFile, isReady, partialsOf, piecesAfterTakeover } from '../pieces.js'
 import {
   type Assembly,
@@ -13,12 +13,14 @@ import {
   type CreateResult,
   type DueRequest,
   type ExpiredRequest,
+  type ListRequest,
   MAX_WAITING_FINALS,
   type RemoveOptions,
   type RemoveResult,
 } from '../storage.js'
 import { expiredOf } from './expired.js'
 import { type Entry, living, MemoryCompletions } from './memory-completions.js'
+import { pageOf } from './memory-list.js'
 import { MemoryNames } from './memory-names.js'
 import { attributesOf, withOwnAttributes } from './own-attributes.js'
 import { WaitingFinals } from './waiting-finals.js'
@@ -294,6 +296,10 @@ export class MemoryRecords implements Records {
 
   settleCompletion(id: string, attempt: number, outcome: CompletionOutcome): boolean {
     return this.#completions.settle(id, attempt, outcome)
+  }
+
+  list(request: ListRequest): StoredPage {
+    return pageOf((id) => this.#living(id)?.upload, this.#entries.keys(), request)
   }
 
   async sync(): Promise<void> {}

@@ -1,7 +1,7 @@
 // Records in SQLite as many requests use them at the same time: what they ask for is put into common transactions.
 
 import type { NewUpload, Tombstone } from '../../upload.js'
-import type { Journal, Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
+import type { Journal, Piece, RecordCommit, RecordCommitResult, Records, StoredPage, StoredUpload } from '../parts.js'
 import type {
   Assembly,
   AssemblyResult,
@@ -12,6 +12,7 @@ import type {
   CreateResult,
   DueRequest,
   ExpiredRequest,
+  ListRequest,
   RemoveOptions,
   RemoveResult,
 } from '../storage.js'
@@ -144,6 +145,10 @@ export class BatchedRecords implements Records {
 
   publishLater(upload: StoredUpload, atMs: number): Promise<void> {
     return this.#batch.write(() => this.#records.publishLater(upload, atMs))
+  }
+
+  list(request: ListRequest): Promise<StoredPage> {
+    return this.#batch.read(() => this.#records.list(request))
   }
 
   sync(): Promise<void> {

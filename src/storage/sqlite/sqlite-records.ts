@@ -1,7 +1,7 @@
 // Records in SQLite. Every operation is one statement or one transaction, so nothing here can be left half done.
 
 import { isSameHolder, type NewUpload, type Tombstone } from '../../upload.js'
-import type { Piece, RecordCommit, RecordCommitResult, Records, StoredUpload } from '../parts.js'
+import type { Piece, RecordCommit, RecordCommitResult, Records, StoredPage, StoredUpload } from '../parts.js'
 import { blobOwner, piecesAfterTakeover } from '../pieces.js'
 import type {
   Assembly,
@@ -13,6 +13,7 @@ import type {
   CreateResult,
   DueRequest,
   ExpiredRequest,
+  ListRequest,
   RemoveOptions,
   RemoveResult,
 } from '../storage.js'
@@ -24,6 +25,7 @@ import { Concatenations, IS_NEEDED } from './concatenations.js'
 import { type Database, openDatabase, type SQLiteDriver } from './driver.js'
 import { ExpiredRows } from './expired-rows.js'
 import { SQLiteJournal } from './journal.js'
+import { Listing } from './listing.js'
 import { Names } from './names.js'
 import { PublicationRows } from './publication-rows.js'
 import { RECORD, type Row, uploadOf } from './row.js'
@@ -92,6 +94,7 @@ export class SQLiteRecords implements Records {
   readonly #commits: CommitRows
   readonly #expired: ExpiredRows
   readonly journal: SQLiteJournal
+  readonly list: (request: ListRequest) => StoredPage
   /** Puts several calls into one transaction. */
   readonly batch: Batch
   readonly #log: WriteAheadLog
@@ -111,6 +114,8 @@ export class SQLiteRecords implements Records {
       this.#names = new Names(this.#database, { writes: this.#writes, folds: foldsNames })
       this.#publications = new PublicationRows(this.#database, now, this.#writes)
       this.#concatenations = new Concatenations(this.#database, boot, this.#writes)
+      const listing = new Listing(this.#database, boot, this.#writes)
+      this.list = (request) => listing.page(request)
       this.#completions = new CompletionRows(this.#database, { now, boot }, this.#writes)
       this.#commits = new CommitRows(this.#database, { now, boot }, this.#writes)
       this.#expired = new ExpiredRows(this.#database, now, this.#writes)
