@@ -183,3 +183,10 @@ function isHeaderName(name: unknown): boolean {
     return false
   }
 }
+
+/** Adds headers of CORS to those of an answer, which may have a `Vary` of its own. */
+export function addCors(headers: Record<string, string>, cors: Record<string, string>): void {
+  const { Vary: vary } = headers
+  Object.assign(headers, cors)
+  if (vary !== undefined && cors.Vary !== undefined) headers.Vary = `${vary}, ${cors.Vary}`
+}

@@ -2,8 +2,9 @@
 
 import { type Checks, checkOptions, milliseconds } from './check-options.js'
 import { type Core, createCore, TUS_VERSION } from './core.js'
-import { type Cors, isPreflight } from './cors.js'
-import { TusError, type TusErrorCode, toTusError } from './errors.js'
+import { addCors, type Cors, isPreflight } from './cors.js'
+import { errorResponse } from './error-response.js'
+import { TusError } from './errors.js'
 import { terminate } from './handlers/delete.js'
 import { asksForFile, describeFile } from './handlers/describe-file.js'
 import { download } from './handlers/get.js'
@@ -15,6 +16,7 @@ import { createUpload } from './handlers/post.js'
 import { type HookUpload, hookRequest, hookUpload } from './hooks.js'
 import type { ErrorContext, TusServerOptions } from './options.js'
 import type { PacedBody } from './pace.js'
+import { quietly } from './quietly.js'
 import {
   type HandleOptions,
   methodOf,
@@ -113,7 +115,7 @@ export class TusServer<Context = unknown> {
     try {
       response = await this.#dispatch(request)
     } catch (error) {
-      response = this.#errorResponse(error, request)
+      response = errorResponse(this.#core, request, error, (cause, context) => this.reportError(cause, context))
     }
     if (--this.#running === 0) this.#idle?.()
     const answered: Record<string, string> = { 'Tus-Resumable': TUS_VERSION, ...response.headers }
@@ -345,50 +347,4 @@ export class TusServer<Context = unknown> {
       ...(downloads && storage.read !== undefined ? ['GET'] : []),
     ]
   }
-
-  #errorResponse(thrown: unknown, request: TusRequest): TusResponse {
-    const { method, path, options } = request
-    const error = toTusError(thrown)
-    const { headers, code } = error
-    const internal = error.status >= 500 && !DELIBERATE.has(code)
-    const cause = error.cause ?? error
-    if (internal || code === 'ERR_FILE_MISSING') this.reportError(cause, { method, path, context: options.context })
-    const isTusHead = method === 'HEAD' && !asksForFile(this.#core, request)
-    // Clients take any other failure of HEAD for the end of the upload and start a new one.
-    if (isTusHead && error.status >= 500) {
-      return { status: 423, headers: { 'Retry-After': '1', ...headers }, body: undefined }
-    }
-    if (isTusHead) return { status: error.status, headers, body: undefined }
-    return {
-      status: error.status,
-      headers: { 'Content-Type': 'text/plain; charset=utf-8', ...headers },
-      body: method === 'HEAD' ? undefined : Buffer.from(`${error.message}\n`),
-      // Clients go on after a broken connection; after a 4xx they may give up.
-      ...((code === 'ERR_STOPPED' || code === 'ERR_TOO_SLOW') && { destroy: true }),
-      ...(internal && { error: cause }),
-    }
-  }
-}
-
-/** Adds headers of CORS to those of an answer, which may have a `Vary` of its own. */
-function addCors(headers: Record<string, string>, cors: Record<string, string>): void {
-  const { Vary: vary } = headers
-  Object.assign(headers, cors)
-  if (vary !== undefined && cors.Vary !== undefined) headers.Vary = `${vary}, ${cors.Vary}`
-}
-
-/** Refusals with a status of 5xx: nothing went wrong. */
-const DELIBERATE: ReadonlySet<TusErrorCode> = new Set([
-  'ERR_CLOSING',
-  'ERR_LOW_SPACE',
-  'ERR_NO_CONCATENATION',
-  'ERR_TRANSFER_ENCODING',
-])
-
-/** Calls what the user gave to report to. It may fail, and it may be asynchronous: no request fails with it. */
-function quietly(report: () => unknown, onFailure: (failure: unknown) => void = () => {}): void {
-  const run = async (): Promise<unknown> => report()
-  run()
-    .catch(onFailure)
-    .catch(() => {})
 }

@@ -8,6 +8,24 @@ import type { Peers } from './peers.js'
 /** What is known of the holder of a claim that has not run out by the storage's clock, if it is gone. */
 export type Gone = Pick<ClaimRequest, 'dead' | 'lapsed'>
 
+/** Who asks, and for what. */
+export interface AskOptions {
+  /**
+   * The offset at which the newcomer wants to go on. A holder that has come to any other is not disturbed, since the
+   * newcomer could not match. `undefined`: whatever the offset.
+   */
+  readonly offset?: number | undefined
+  /**
+   * When the upload that the newcomer means was created. Another one that has its id by now is as good as none, and
+   * whoever writes to that is not disturbed. `undefined`: whichever has the id.
+   */
+  readonly createdAtMs?: number | undefined
+  /** Whether a complete upload is not to be claimed: what is handed back for it is a claim that is over. */
+  readonly unfinished?: boolean
+  /** Aborted when the newcomer's client is gone. */
+  readonly signal?: (() => AbortSignal | undefined) | undefined
+}
+
 /** How many holders are remembered whose lease can't be believed. */
 const MAX_DOUBTFUL = 1000
 

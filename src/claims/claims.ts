@@ -3,7 +3,7 @@
 import { TusError } from '../errors.js'
 import type { ClaimResult, Storage } from '../storage/storage.js'
 import { type Holder, isFrom, type Upload } from '../upload.js'
-import { askHolder, DoubtfulLeases, type Gone, locked } from './ask-holder.js'
+import { type AskOptions, askHolder, DoubtfulLeases, type Gone, locked } from './ask-holder.js'
 import { type Claim, HeldClaim, overClaim } from './held-claim.js'
 import { Peers } from './peers.js'
 
@@ -20,24 +20,6 @@ export interface ClaimsOptions {
   readonly isWorking?: () => boolean
   /** Gets what went wrong in the background. */
   readonly onError: (error: unknown) => void
-}
-
-/** Who asks, and for what. */
-export interface AskOptions {
-  /**
-   * The offset at which the newcomer wants to go on. A holder that has come to any other is not disturbed, since the
-   * newcomer could not match. `undefined`: whatever the offset.
-   */
-  readonly offset?: number | undefined
-  /**
-   * When the upload that the newcomer means was created. Another one that has its id by now is as good as none, and
-   * whoever writes to that is not disturbed. `undefined`: whichever has the id.
-   */
-  readonly createdAtMs?: number | undefined
-  /** Whether a complete upload is not to be claimed: what is handed back for it is a claim that is over. */
-  readonly unfinished?: boolean
-  /** Aborted when the newcomer's client is gone. */
-  readonly signal?: (() => AbortSignal | undefined) | undefined
 }
 
 interface Waiter extends Pick<AskOptions, 'offset' | 'createdAtMs'> {
