@@ -47,14 +47,20 @@ export class Publications {
   }
 
   /**
-   * Throws while an upload is complete and not published, and has it published if no instance that lives is at it.
-   * @throws TusError `ERR_PROCESSING`
+   * Publishes a complete upload that is not, if no instance that lives is at it. Making the file of a final upload is a
+   * part of its completion.
+   * @returns the upload as it is then; `undefined` if it was removed
+   * @throws TusError `ERR_PROCESSING` as long as it is not published
    */
-  assertPublished(upload: Upload): void {
-    // Making the file of a final upload is a part of its completion.
-    if (!isUnpublished(upload) || upload.concat?.partials !== undefined) return
-    this.#publishOfDead(upload).catch((error) => this.#report(error))
-    throw processing()
+  async settled(upload: Upload): Promise<Upload | undefined> {
+    if (!isUnpublished(upload) || upload.concat?.partials !== undefined) return upload
+    const isKnown = this.#failures.has(upload.id)
+    const published = await this.#publishFree(upload).catch((error) => {
+      if (!isKnown) this.#report(error)
+      return false
+    })
+    if (!published) throw processing()
+    return this.#core().options.storage.get(upload.id)
   }
 
   /** Publishes all that is due now. */
@@ -106,12 +112,13 @@ export class Publications {
     return untried.length === BATCH
   }
 
-  async #publishOfDead({ id, holder }: Upload): Promise<void> {
-    const { claims } = this.#core()
-    const dead = holder !== undefined && (await claims.isDead(holder.owner)) ? holder.owner : undefined
-    // Another one is at it, or it is not time for the next try.
-    if ((holder !== undefined && dead === undefined) || this.#failures.has(id)) return
-    await this.#publish(id, dead)
+  /** Publishes an upload that nobody holds, or that only a dead instance does. */
+  async #publishFree({ id, holder }: Upload): Promise<boolean> {
+    // It is not time for the next try.
+    if (this.#failures.has(id)) return false
+    const { claims, options } = this.#core()
+    if (holder === undefined || holder.leaseUntilMs <= options.now()) return this.#publish(id)
+    return (await claims.isDead(holder.owner)) && this.#publish(id, holder.owner)
   }
 
   async #publish(id: string, dead?: string): Promise<boolean> {

@@ -126,4 +126,12 @@ const LATER: readonly string[] = [
    ${['concat', 'due_at', 'attempt', 'worker', 'result'].map((name) => `ALTER TABLE uploads DROP COLUMN ${name};`).join(' ')}`,
   'ALTER TABLE uploads DROP COLUMN synced; ALTER TABLE uploads DROP COLUMN boot;',
   'DROP TABLE journal;',
+  `DROP INDEX uploads_due; ALTER TABLE uploads DROP COLUMN step;
+   CREATE INDEX uploads_due ON uploads (due_at) WHERE due_at IS NOT NULL;`,
+  `DROP INDEX uploads_unfinished; DROP INDEX uploads_finished; ALTER TABLE uploads DROP COLUMN active_at;
+   ALTER TABLE uploads ADD COLUMN expires_at INTEGER;
+   CREATE INDEX uploads_by_expiry ON uploads (expires_at) WHERE expires_at IS NOT NULL AND buried = 0;`,
+  `DROP INDEX uploads_by_name_key; DROP INDEX uploads_unpublished; DROP TABLE place;
+   ${['name_key', 'overwrite', 'file', 'published', 'publish_at'].map((name) => `ALTER TABLE uploads DROP COLUMN ${name};`).join(' ')}
+   CREATE UNIQUE INDEX uploads_by_name ON uploads (name) WHERE name IS NOT NULL;`,
 ]

@@ -110,7 +110,7 @@ describe.each(MEANWHILE)('when another process %s', (meanwhile) => {
 it('a process that was stopped between the last commit and the file\u2019s name does no harm by giving it', async () => {
   for (let round = 0; round < ROUNDS; round++) {
     const content = randomBytes(PREFIX + LARGE)
-    const { path, late } = await stopIn('before renameSync', content, content.subarray(PREFIX), {})
+    const { path, late } = await stopIn('before linkSync', content, content.subarray(PREFIX), {})
     expect(await offsetOf(other.port, path)).toBe(content.length)
     expect((await patch(other.port, path, PREFIX, 'late')).status).toBe(409)
     holder.child.kill('SIGCONT')
@@ -119,7 +119,7 @@ it('a process that was stopped between the last commit and the file\u2019s name 
     expect(stored(path)).toBe(sha256(content))
     expect(await offsetOf(other.port, path)).toBe(content.length)
   }
-  report('late name of a process stopped before renameSync', { rounds: ROUNDS, wrong: 0 })
+  report('late name of a process stopped before linkSync', { rounds: ROUNDS, wrong: 0 })
 })
 
 it('nothing of the late bytes is left after a clean-up', async () => {

@@ -101,6 +101,7 @@ export class RecordedDisk {
     if (event.kind === 'folder') this.#name(event.path, newFolder(), event.end)
     else if (event.kind === 'open') this.#open(event)
     else if (event.kind === 'rename') this.#rename(event)
+    else if (event.kind === 'link') this.#link(event)
     else if (event.kind === 'unlink') this.#unlink(event)
     else if (event.kind === 'sync') this.#sync(event)
     else {
@@ -124,6 +125,13 @@ export class RecordedDisk {
     const folder = this.#folderOf(path)
     folder.names.delete(basename(path))
     this.#name(to, node, end, { folder, name: basename(path) })
+  }
+
+  /** A second name: it comes and goes on its own. */
+  #link({ path, to, end }: EventOf<'link'>): void {
+    const node = this.#find(path)
+    if (node === undefined) throw new Error(`the trace links ${path}, which is not there`)
+    this.#name(to, node, end)
   }
 
   #unlink({ path, end }: EventOf<'unlink'>): void {

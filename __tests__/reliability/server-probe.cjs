@@ -34,7 +34,7 @@ fs.writev[promisify.custom] = async (...args) => {
   stopIf('after writev')
   return written
 }
-for (const name of ['writevSync', 'openSync', 'ftruncateSync', 'renameSync', 'fdatasync']) {
+for (const name of ['writevSync', 'openSync', 'ftruncateSync', 'linkSync', 'fdatasync']) {
   const call = fs[name]
   fs[name] = (...args) => {
     const concerned = typeof args[0] !== 'string' || args[0].includes('.resumable-upload')

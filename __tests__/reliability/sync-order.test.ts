@@ -92,8 +92,11 @@ describe('the order of things', () => {
   /** … and the finished name after the record. */
   function expectCompleted(id: string, events: readonly TraceEvent[]): void {
     expectCommitted(id, events)
-    const rename = find(events, 'rename', `${PARTS}/${id}`)
-    expectOrder(find(events, 'sync', WAL), rename, find(events, 'sync', ''), find(events, 'answer'))
+    const link = find(events, 'link', `${PARTS}/${id}`)
+    const nameSync = find(events, 'sync', '')
+    expectOrder(find(events, 'sync', WAL), link, nameSync, find(events, 'answer'))
+    // The name of before goes last: at no moment is the file without a name that is on the disk.
+    expectOrder(nameSync, find(events, 'unlink', `${PARTS}/${id}`), find(events, 'answer'))
   }
 
   it("'completed': bytes, name and record are synced before the answer that completes an upload, and no other", async () => {
@@ -114,7 +117,7 @@ describe('the order of things', () => {
     // Pages hold a little less than 4 KiB of one row: the rest of these bytes goes to another one.
     expect(covered.includes(SMALL.subarray(0, 100))).toBe(true)
     expect(covered.includes(SMALL.subarray(-100))).toBe(true)
-    expectOrder(logSync, find(last, 'rename', `${PARTS}/${id}`), find(last, 'answer'))
+    expectOrder(logSync, find(last, 'link', `${PARTS}/${id}`), find(last, 'answer'))
   })
 
   it("'committed': bytes, name and record are synced before each answer", async () => {
@@ -126,7 +129,7 @@ describe('the order of things', () => {
   it("'none': nothing is synced", async () => {
     const { id, middle, last } = await traced('none')
     expect(syncs([...middle, ...last])).toEqual([])
-    find(last, 'rename', `${PARTS}/${id}`)
+    find(last, 'link', `${PARTS}/${id}`)
   })
 })
 

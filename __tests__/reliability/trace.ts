@@ -18,6 +18,7 @@ export type TraceEvent = Call &
     | { readonly kind: 'write'; readonly path: string; readonly position: number; readonly data: Buffer }
     | { readonly kind: 'truncate'; readonly path: string; readonly size: number }
     | { readonly kind: 'rename'; readonly path: string; readonly to: string }
+    | { readonly kind: 'link'; readonly path: string; readonly to: string }
     | { readonly kind: 'unlink'; readonly path: string }
     | { readonly kind: 'folder'; readonly path: string }
     | { readonly kind: 'sync'; readonly path: string; readonly failed: boolean }
@@ -122,6 +123,8 @@ const write = ({ text, path, result }: Text): object => {
 }
 const rename = ({ path, other }: Text): object | undefined =>
   other === undefined ? undefined : { kind: 'rename', path, to: other }
+const link = ({ path, other }: Text): object | undefined =>
+  other === undefined ? undefined : { kind: 'link', path, to: other }
 const sync = ({ path, failed }: Text): object => ({ kind: 'sync', path, failed })
 
 const READERS = {
@@ -134,6 +137,8 @@ const READERS = {
   ftruncate: ({ text, path, failed }: Text): object | undefined =>
     failed ? undefined : { kind: 'truncate', path, size: Number(/, (\d+)\) += /.exec(text)?.[1]) },
   rename,
+  link,
+  rmdir: ({ path }: Text): object => ({ kind: 'unlink', path }),
   unlink: ({ path }: Text): object => ({ kind: 'unlink', path }),
   mkdir: ({ path }: Text): object => ({ kind: 'folder', path }),
   fsync: sync,

@@ -43,7 +43,7 @@ export async function download(
   if (!upload.complete || isPartial(upload) || storage.read === undefined || upload.length === undefined) {
     throw new TusError('ERR_NOT_FOUND')
   }
-  core.publications.assertPublished(upload)
+  if ((await core.publications.settled(upload)) === undefined) throw await missing(core, id)
   core.completions.assertSettled(upload)
   // The request that completed it holds it until the chunk is on the disk, and `onChunkReceived` has approved it.
   if (upload.completion?.settled !== true && (await core.claims.isHeld(upload))) throw processing()

@@ -21,8 +21,8 @@ export async function readOffset(
 ): Promise<TusResponse> {
   const read = await settled(core, request, id, createdAtMs)
   if (read === undefined || (await isExpired(core, read))) throw await missing(core, id, read)
-  core.publications.assertPublished(read)
-  const upload = await core.completions.settled(read, () => request.options.signal)
+  const published = await core.publications.settled(read)
+  const upload = published && (await core.completions.settled(published, () => request.options.signal))
   if (upload === undefined || !isFrom(upload, read.createdAtMs)) throw await missing(core, id)
   const headers: Record<string, string> = { ...upload.completion?.result?.headers }
   const pending = upload.concat?.partials !== undefined && !upload.complete

@@ -150,8 +150,8 @@ function withExpiry(core: Core, thrown: unknown, upload: Upload): unknown {
 
 /** The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it. */
 async function doneBefore(core: Core, request: TusRequest, upload: Upload): Promise<TusResponse> {
-  core.publications.assertPublished(upload)
-  const settled = await core.completions.settled(upload, () => request.options.signal)
+  const published = await core.publications.settled(upload)
+  const settled = published && (await core.completions.settled(published, () => request.options.signal))
   if (settled === undefined || !isFrom(settled, upload.createdAtMs)) throw await missing(core, upload.id)
   return done(standingOf(core, settled), settled.completion?.result)
 }

@@ -119,7 +119,9 @@ export class Vacuum {
     if (upload.complete) {
       // Whoever completed it just now needs all of them if the disk fails; a later pass finds what is left.
       if (!isReady(upload, this.#now())) return
-      if (unnamed.length < blobs.length && isFile(upload)) await this.#publish(id).catch(note)
+      // What keeps one from being published is said by those who look for such uploads.
+      const failed: Note = upload.published === false ? () => {} : note
+      if (unnamed.length < blobs.length && isFile(upload)) await this.#publish(id).catch(failed)
       // One of them may be what a try under way copies to.
       if (upload.completion?.settled !== false) await this.#removeUnnamed(id, unnamed, note)
       return
