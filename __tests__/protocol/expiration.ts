@@ -127,6 +127,22 @@ export const expiration: readonly Case[] = [
     ],
   },
   {
+    title: 'MAY 19: a finished upload whose hook has not succeeded does not expire, and is told no time',
+    clock: CLOCK,
+    options: {
+      expiration: { unfinishedAfterMs: HOUR, finishedAfterMs: HOUR },
+      completion: 'background',
+      onUploadComplete: () => new Promise(() => {}),
+    },
+    steps: [
+      step(create(5), expiring(created, AT_ONE)),
+      step(patch(0, 'hello'), expiring(storedUpTo(5), null)),
+      { passMs: 100 * HOUR },
+      step(head(), { status: 200, headers: { 'Upload-Offset': '5', 'Upload-Expires': null } }),
+      { stored: 'hello' },
+    ],
+  },
+  {
     title: 'SHOULD 19: an upload that has expired is answered by 410, removed or not, and by 404 once it is forgotten',
     ...hourly,
     steps: [
