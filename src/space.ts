@@ -25,7 +25,7 @@ export class Space {
   }
 
   /**
-   * Checks that so many bytes more would leave enough space.
+   * Checks that this many bytes more would leave enough space.
    * @throws TusError `ERR_LOW_SPACE`
    */
   async check(bytes: number): Promise<void> {
@@ -33,8 +33,8 @@ export class Space {
   }
 
   /**
-   * Takes space for a copy, before other copies can: the file system learns of it only as it is written. Copies of other
-   * processes are not known. Says once that there is not enough, until there is again.
+   * Takes space for a copy, before other copies can: the file system learns of it only as it is written. Copies of
+   * other processes are not known. Says once that there is not enough, until there is again.
    * @returns what gives the space back once the copy has ended
    * @throws TusError `ERR_LOW_SPACE`
    */
@@ -65,7 +65,7 @@ export class Space {
     if (this.#isShort) return
     this.#isShort = true
     this.#options.warn(
-      `the ${bytes} bytes of a final upload can't be copied into a file of its own without leaving less than minFreeBytes; ` +
+      `the ${bytes} bytes of a final upload cannot be copied into its own file without leaving less than minFreeBytes; ` +
         'this and others are tried again later, and stay readable until then',
     )
   }

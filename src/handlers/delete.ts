@@ -12,7 +12,8 @@ import { assertRemovable, removeUpload } from './remove-upload.js'
  * The hook is asked before anybody who writes to the upload is disturbed, and once more only if the upload is another
  * than it saw by the time that nobody writes any more.
  * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
- * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`, `ERR_PARTIAL_NEEDED`, or what `onBeforeTerminate` throws
+ * @throws TusError `ERR_NOT_FOUND`, `ERR_LOCKED`, `ERR_PROCESSING`, `ERR_PARTIAL_NEEDED`, or what `onBeforeTerminate`
+ * throws
  */
 export async function terminate(
   core: Core,

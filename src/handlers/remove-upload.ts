@@ -1,4 +1,4 @@
-// Removes an upload: the one way for DELETE, refused and rejected uploads, expired ones, and parts that were put together.
+// Removes an upload: the one way for DELETE, refused, rejected and expired uploads, and parts that were put together.
 
 import type { Claim } from '../claims/held-claim.js'
 import type { Core } from '../core.js'
@@ -34,7 +34,8 @@ export interface Removal extends HeldRemoval {
 /**
  * Removes an upload, bytes and record, and tells the application.
  * @returns whether there was one
- * @throws TusError `ERR_LOCKED` if another request has it or has taken it over; `ERR_PARTIAL_NEEDED`; what `before` throws
+ * @throws TusError `ERR_LOCKED` if another request has it or has taken it over; `ERR_PARTIAL_NEEDED`; what `before`
+ * throws
  */
 export async function removeUpload(core: Core, id: string, removal: Removal): Promise<boolean> {
   const claim = await claimFor(core, id, removal)

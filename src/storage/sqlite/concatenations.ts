@@ -22,8 +22,8 @@ export const WAITS_FOR_ACTIVE = `(concat IS NOT NULL AND EXISTS (
   WHERE waiting.final = uploads.id
     AND (partial.active_at > ? OR partial.owner IS NOT NULL AND partial.lease_until > ?)))`
 /**
- * For how many partial uploads a row of `uploads` waits: those that are incomplete, or 0 as soon as one is gone, so that
- * assembly finds out. Counted each time rather than added up, so it can't go wrong for good.
+ * For how many partial uploads a row of `uploads` waits: those that are incomplete, or 0 as soon as one is gone, so
+ * that assembly finds out. Counted each time rather than added up, so it can't go wrong for good.
  */
 const WAITS_FOR = `(SELECT count(iif(partial.complete = 0, 1, NULL)) * min(partial.id IS NOT NULL AND partial.buried = 0)
     FROM waiting LEFT JOIN uploads AS partial ON partial.id = waiting.partial WHERE waiting.final = uploads.id)`
