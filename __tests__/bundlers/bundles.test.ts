@@ -8,7 +8,8 @@ import { BUILD_MS, laterNode, linkBetterSQLite, project, runCommand, writeFiles 
 
 const APPLICATION = `
 const app = express()
-const tus = new TusServer({ storage: new SQLiteStorage({ directory: process.env.UPLOADS }) })
+const storage = new SQLiteStorage({ directory: process.env.UPLOADS })
+const tus = new TusServer({ storage, expiration: { unfinishedAfterMs: 60_000 } })
 app.use('/files', tusMiddleware(tus))
 prepareServer(app.listen(Number(process.env.PORT)), tus)
 `
