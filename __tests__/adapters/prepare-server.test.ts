@@ -465,11 +465,12 @@ describe('prepareServer', () => {
   })
 
   test('has one timer, which ends with the server and keeps no process alive', () => {
+    const uploads = tus()
     const setInterval = jest.spyOn(globalThis, 'setInterval')
     const clearInterval = jest.spyOn(globalThis, 'clearInterval')
     try {
       const server = createServer()
-      prepareServer(server, tus())
+      prepareServer(server, uploads)
       expect(setInterval).toHaveBeenCalledTimes(1)
       const timer = setInterval.mock.results[0]?.value as NodeJS.Timeout
       expect(timer.hasRef()).toBe(false)
