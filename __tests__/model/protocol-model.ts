@@ -90,13 +90,18 @@ function outcomesOf(state: State, call: Call, limits: Limits, rivals: Rivals): r
     case 'head':
       return [simply(state, call), ...(limits.segments ? midway(state, call, rivals.later) : [])]
     case 'get':
-      // One that is removed while it is sent breaks off.
-      return rivals.all.some(removes)
-        ? [simply(state, call), { answer: { status: 200, cutOff: true }, state }]
-        : [simply(state, call)]
+      return gotBy(state, call, rivals)
     default:
       return [simply(state, call)]
   }
+}
+
+/** One that another request holds is not sent yet, and one that is removed while it is sent breaks off. */
+function gotBy(state: State, call: Call, rivals: Rivals): readonly Outcome[] {
+  const sent = simply(state, call)
+  if (sent.answer.status !== 200 || rivals.all.length === 0) return [sent]
+  const broken = { answer: { status: 200, cutOff: true }, state }
+  return [sent, refused(state, 423), ...(rivals.all.some(removes) ? [broken] : [])]
 }
 
 function simply(state: State, { kind, id }: Call): Outcome {

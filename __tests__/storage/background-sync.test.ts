@@ -101,7 +101,7 @@ it('leaves an upload alone that has the id of one that was removed', async () =>
   await subject.append(id, MOST, { syncSoon: true })
   await begun.promise
   const { fence } = await subject.claim(id)
-  expect(await storage.remove(id, fence)).toBe(true)
+  expect(await storage.remove(id, fence)).toBe('removed')
   await subject.create({ id, name: id, createdAtMs: 2 })
   await subject.append(id, REST)
   failure.error = new Error('EIO')

@@ -144,8 +144,8 @@ describe('SQLiteStorage: drivers', () => {
   /** Runs where Node has no `node:sqlite`, and with another `better-sqlite3`, or an error in its place. */
   function withBetter({ code, version = '12.0.0', node = '20.x || 22.x' }: Package, body: string): string {
     return `
-      process.getBuiltinModule = () => undefined
       const Module = require('node:module')
+      process.getBuiltinModule = (name) => (name === 'node:module' ? Module : undefined)
       const load = Module._load
       const replaced = {
         'better-sqlite3': () => { ${code} },

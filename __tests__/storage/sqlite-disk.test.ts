@@ -100,7 +100,7 @@ describe('SQLiteStorage: what the disk does', () => {
          const again = await storage.claim('id', { owner: 'A', ttlMs: 60000 })
          const folder = require('node:path').basename(storage.directory)
          log.length = 0
-         await storage.remove('id', again.fence, undefined, true)
+         await storage.remove('id', again.fence, { durable: true })
          console.log(log.map((what) => (what === folder ? 'the folder' : what)).join())
          console.log(fs.existsSync(storage.pathOf(upload)), await storage.get('id'))`,
       ),

@@ -2,7 +2,7 @@
 // power loss it may stand in the past, and nobody would sweep, finish or vacuum before it has caught up.
 
 import { isCertainBootId } from '../boot-id.js'
-import type { Database } from './driver.js'
+import { type Database, isFull } from './driver.js'
 import type { Writes } from './writes.js'
 
 /** The row of `leases` that says which run of the system this was done in last. */
@@ -23,12 +23,19 @@ export function endLeasesOfOtherBoots(
     database.prepare('SELECT 1 FROM leases WHERE name = ? AND owner = ?').get(NAME, boot) !== undefined
   // A name that was guessed by the clock may be another one although the processes live.
   if (!isCertainBootId(boot) || isDone()) return
-  writes.transaction(() => {
+  const end = (): void => {
     // Another process may have been faster, and hold something by now.
     if (isDone()) return
     database.prepare('UPDATE uploads SET lease_until = 0 WHERE owner IS NOT NULL AND lease_until > ?').run(now())
     database.prepare('UPDATE uploads SET due_at = ? WHERE due_at > ?').run(now(), now())
     database.exec('DELETE FROM leases')
     database.prepare('INSERT INTO leases (name, owner, until) VALUES (?, ?, 0)').run(NAME, boot)
-  })
+  }
+  try {
+    writes.transaction(end)
+  } catch (error) {
+    // On a full disk uploads are still read and removed, so it must not keep the server from starting. The leases run
+    // out by the clock, or the next start ends them.
+    if (!isFull(error)) throw error
+  }
 }
