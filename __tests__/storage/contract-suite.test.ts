@@ -62,7 +62,9 @@ describe('storageContract', () => {
   it('has no tests of what the storage can not do', () => {
     const titles = collect(bareStorage).map(({ title }) => title)
     expect(
-      titles.filter((title) => /claims ›|takeovers ›|random operations ›|read back|be read,|be read$|reader|tidying/.test(title)),
+      titles.filter((title) =>
+        /claims ›|takeovers ›|random operations ›|read back|be read,|be read$|reader|tidying/.test(title),
+      ),
     ).toEqual(['records › an upload that was created is read back as it was'])
     expect(titles.length).toBeLessThan(collect(() => new MemoryStorage()).length)
   })
