@@ -1,4 +1,5 @@
 // Finished files and the names they get: nothing of others is replaced or removed, and the upload is kept meanwhile.
+import { pbkdf2 as pbkdf2Callback } from 'node:crypto'
 import {
   appendFileSync,
   cpSync,
@@ -11,7 +12,10 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { whyBadName } from '../../src/storage/file-names.js'
+import { FileBlobs } from '../../src/storage/files/file-blobs.js'
+import { FinishedFiles } from '../../src/storage/files/finished-files.js'
 import { MemoryStorage } from '../../src/storage/memory/memory-storage.js'
 import { SQLiteRecords } from '../../src/storage/sqlite/sqlite-records.js'
 import type { CommitResult } from '../../src/storage/storage.js'
@@ -19,6 +23,8 @@ import { bytes, manualClock, newUpload, Subject } from '../../src/testing/subjec
 import type { NewUpload } from '../../src/upload.js'
 import { openStorage } from './support/open-storage.js'
 import { tempFolder } from './support/temp-folder.js'
+
+const pbkdf2 = promisify(pbkdf2Callback)
 
 const PUBLISH = { durable: true, retryAfterMs: 1000 }
 
@@ -245,6 +251,49 @@ describe('an upload that may replace the file of its name', () => {
     expect(readFileSync(path)).toEqual(bytes(5, 2))
     expect(await remove({ storage, subject }, id)).toBe('removed')
     expect(existsSync(path)).toBe(false)
+  })
+
+  it('keeps its file although that of the upload before is removed at the same moment', async () => {
+    const { subject, storage, directory } = openStorage()
+    const path = join(directory, 'avatar.png')
+    const old = await finished(subject, { name: 'avatar.png' }, bytes(9, 1))
+    const { fence } = await subject.claim(old)
+    // Large writes, syncs and hashes of the application may keep all threads busy.
+    const busy = Array.from({ length: 8 }, () => pbkdf2('', '', 400_000, 64, 'sha512'))
+    const taken = jest.spyOn(FinishedFiles.prototype, 'remove')
+    const removal = storage.remove(old, fence)
+    while (taken.mock.calls.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    writeFileSync(`${path}.new`, 'newer')
+    renameSync(`${path}.new`, path)
+    expect(await removal).toBe('removed')
+    await Promise.all(busy)
+    expect(readFileSync(path, 'utf8')).toBe('newer')
+    taken.mockRestore()
+  })
+
+  it('has its bytes on the disk by a sync of its own: a power loss must not bring the file before back', async () => {
+    const { subject, directory } = openStorage()
+    await finished(subject, { name: 'x' })
+    const { id } = await subject.create({ name: 'x', overwrite: true, length: 5 })
+    const sync = jest.spyOn(FileBlobs.prototype, 'syncPlaced')
+    expect(await finish(subject, id, bytes(5, 2))).toBe('ok')
+    expect(sync.mock.calls).toEqual([['x']])
+    expect(readFileSync(join(directory, 'x'))).toEqual(bytes(5, 2))
+    sync.mockRestore()
+  })
+
+  it('takes back its own file only, where its sync failed', async () => {
+    const directory = tempFolder()
+    const blobs = new FileBlobs({ directory, partsDirectory: join(directory, 'parts') })
+    const writer = blobs.open('blob', 0)
+    await writer.write([bytes(5, 1)])
+    await writer.close()
+    const file = { name: 'x', identity: writer.identity, size: 5, overwrite: true }
+    expect(blobs.place('blob', file)).toBe(true)
+    blobs.settlePlaced('blob')
+    replace(join(directory, 'x'), 'newer')
+    await blobs.takeBack(file, 'blob')
+    expect(readFileSync(join(directory, 'x'), 'utf8')).toBe('newer')
   })
 
   it('replaces a file of the application, and no folder', async () => {

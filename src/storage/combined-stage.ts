@@ -143,6 +143,8 @@ export class CombinedStage implements Stage {
   #isForJournal({ to, complete, durable, completion }: Commit): boolean {
     // An application that is told gets a file that it may move: on the disk.
     if (!complete || !durable || completion !== undefined || this.#isPartial) return false
+    // After a power loss nobody could tell the file that it has replaced from one that has replaced it since.
+    if (this.#upload?.overwrite) return false
     return this.#pieces.length === 1 && this.#takesJournaled(to)
   }
 

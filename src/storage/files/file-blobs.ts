@@ -80,7 +80,7 @@ export class FileBlobs implements Blobs {
   constructor({ directory, partsDirectory, fileMode, directoryMode }: FileBlobsOptions) {
     this.#directory = directory
     this.#parts = partsDirectory
-    this.#finished = new FinishedFiles(directory, directoryMode)
+    this.#finished = new FinishedFiles(directory, partsDirectory, directoryMode)
     this.#fileMode = fileMode
     makeFolder(directory)
     makeFolder(partsDirectory)

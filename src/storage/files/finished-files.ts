@@ -1,5 +1,6 @@
 // Finished files under their names: how a file gets its name without taking that of another one, and how it goes.
 
+import { randomBytes } from 'node:crypto'
 import { chmodSync, linkSync, mkdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import { unlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
@@ -12,14 +13,17 @@ const TRIES = 5
 /** The finished files below one folder. */
 export class FinishedFiles {
   readonly #directory: string
+  readonly #parts: string
   readonly #folderMode: number | undefined
 
   /**
    * @param directory - the absolute path of the folder
+   * @param parts - that of the folder of unfinished files, where the vacuum removes what nobody names
    * @param folderMode - the mode of new folders, whatever the umask; that decides if not given
    */
-  constructor(directory: string, folderMode?: number) {
+  constructor(directory: string, parts: string, folderMode?: number) {
     this.#directory = directory
+    this.#parts = parts
     this.#folderMode = folderMode
   }
 
@@ -70,9 +74,11 @@ export class FinishedFiles {
     }
   }
 
-  /** Takes the name of a finished file from it again. The file has another one, or gets that. */
+  /** Takes the name of a finished file from it again. The file has another one, or gets that. Another file keeps the name. */
   takeBack(file: FinishedFile, to: string): void {
     const target = this.pathOf(file.name)
+    const found = statPath(target)
+    if (found === undefined || !isSameFile(found, file)) return
     if (statPath(to) === undefined) renameSync(target, to)
     else unlinkSync(target)
   }
@@ -84,13 +90,23 @@ export class FinishedFiles {
   async remove(file: FinishedFile): Promise<string> {
     const target = this.pathOf(file.name)
     const found = statPath(target)
-    if (found !== undefined && isSameFile(found, file)) {
-      // Freeing the blocks of a large file takes long, so it is not done on the main thread.
-      await unlink(target).catch((error) => {
-        if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error
-      })
-    }
+    if (found !== undefined && isSameFile(found, file)) await this.#removeFile(target)
     return this.#removeEmptyFolders(dirname(target))
+  }
+
+  /**
+   * Freeing the blocks of a large file takes long, so it is not done on the main thread; its name goes before that, at once:
+   * by the time that a thread is free, it may be the name of the file that has replaced it.
+   */
+  async #removeFile(path: string): Promise<void> {
+    // Nobody's blob: after a kill the vacuum finds it.
+    const removed = join(this.#parts, `${randomBytes(16).toString('hex')}.removed`)
+    try {
+      renameSync(path, removed)
+      await unlink(removed)
+    } catch (error) {
+      if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error
+    }
   }
 
   /** Only empty ones go: `rmdir` removes no other, whatever comes into it at the same moment. */
