@@ -66,8 +66,7 @@ export class Publications {
   /** Publishes all that is due now. */
   async runDue(): Promise<void> {
     await this.#looking
-    const tried = new Set<string>()
-    while ((await this.#publishDue(tried)) && !this.#closed) {}
+    await this.#publishAllDue()
   }
 
   /** Stops looking, and waits for what is under way, but no longer than this many milliseconds. */
@@ -89,13 +88,18 @@ export class Publications {
   }
 
   async #look(): Promise<void> {
-    let more = false
     try {
-      more = await this.#publishDue(new Set())
+      await this.#publishAllDue()
     } catch (error) {
       this.#report(error)
     }
-    this.#wakeIn(more ? 0 : POLL_MS)
+    this.#wakeIn(POLL_MS)
+  }
+
+  /** Each once, though it may stay due: on a full disk not even that it failed can be recorded. */
+  async #publishAllDue(): Promise<void> {
+    const tried = new Set<string>()
+    while ((await this.#publishDue(tried)) && !this.#closed) {}
   }
 
   /** One failure keeps no other upload from being published. @returns whether there may be more */

@@ -245,6 +245,24 @@ describe('a hook that takes too long', () => {
     expect(String((await patch(path, 3)).body)).toBe('done')
   })
 
+  it('counts as failed as well where it returns a promise of another library, or of another realm', async () => {
+    const signals: AbortSignal[] = []
+    // biome-ignore lint/suspicious/noThenProperty: it is what such promises have
+    const never = { then: () => {} }
+    const { create, patch } = startServer({
+      storage: new MemoryStorage(),
+      hookTimeoutMs: 60_000,
+      onUploadComplete: ({ signal }) => {
+        signals.push(signal)
+        return never as unknown as Promise<undefined>
+      },
+    })
+    const answer = patch(await create({ 'Upload-Length': '3' }), 0, Buffer.from('abc'))
+    await jest.advanceTimersByTimeAsync(60_000)
+    expect(signals[0]?.aborted).toBe(true)
+    expect((await answer).status).toBe(423)
+  })
+
   it('makes room for others in the background', async () => {
     const seen: string[] = []
     const { create, patch } = startServer({

@@ -116,6 +116,19 @@ describe.each(['without a hook', 'with a hook that is awaited', 'with a hook in 
   })
 })
 
+it('many that stay due although they were tried are tried at the pace of one: on a full disk nobody can put them off', async () => {
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] })
+  const storage = new MemoryStorage()
+  const ids = Array.from({ length: 20 }, (_, index) => String(index))
+  jest.spyOn(storage, 'unpublished').mockReturnValue(ids)
+  const publish = jest.spyOn(storage, 'publish').mockRejectedValue(new Error('EEXIST'))
+  const { logger } = startServer({ storage })
+  await jest.advanceTimersByTimeAsync(500)
+  expect(publish).toHaveBeenCalledTimes(20)
+  expect(logger.errors).toHaveLength(20)
+  jest.useRealTimers()
+})
+
 it('a POST with the whole body whose file can not get its name tells the URL, and keeps the upload', async () => {
   const site = start({ onUploadCreate: () => ({ name: 'taken' }) })
   const chunk = { ...LENGTH, 'Content-Type': 'application/offset+octet-stream' }

@@ -5,12 +5,16 @@ import {
   cpSync,
   existsSync,
   mkdirSync,
+  mkdtempSync,
   readdirSync,
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { whyBadName } from '../../src/storage/file-names.js'
@@ -217,6 +221,27 @@ describe('removing a finished upload', () => {
     expect(await remove(restored, id)).toBe('removed')
     expect(restored.finished()).toEqual([])
   })
+
+  const itOnTwoFileSystems =
+    existsSync('/dev/shm') && statSync('/dev/shm').dev !== statSync(tmpdir()).dev ? it : it.skip
+
+  itOnTwoFileSystems(
+    'a file whose folder was moved to another file system, with a link in its place, goes',
+    async () => {
+      const { subject, directory } = openStorage()
+      const id = await finished(subject, { name: 'a/file' })
+      const elsewhere = mkdtempSync('/dev/shm/finished-')
+      const copy = join(tempFolder(), 'copy')
+      cpSync(directory, copy, { recursive: true, filter: (path) => !path.includes('processes') })
+      renameSync(join(copy, 'a'), join(copy, 'b'))
+      cpSync(join(copy, 'b'), elsewhere, { recursive: true })
+      symlinkSync(elsewhere, join(copy, 'a'))
+      const restored = openStorage(copy)
+      expect(await remove(restored, id)).toBe('removed')
+      expect(existsSync(join(elsewhere, 'file'))).toBe(false)
+      rmSync(elsewhere, { recursive: true })
+    },
+  )
 
   it('folders that are empty without it go, and no others', async () => {
     const { subject, storage, directory, finished: files } = openStorage()

@@ -46,10 +46,15 @@ export async function callHook(core: Core, call: HookCall): Promise<CompletionRe
     const event = { upload: hookUpload(core, upload), path, attempt, request, signal: abort.signal }
     const answer = hooks.onUploadComplete(event)
     // Most of those that return at once need no timers.
-    return checkResult(answer instanceof Promise ? await inTime(core, call, answer, abort) : await answer)
+    return checkResult(isThenable(answer) ? await inTime(core, call, Promise.resolve(answer), abort) : answer)
   } catch (error) {
     throw isTusError(error) ? new Rejection(error) : error
   }
+}
+
+/** Not by `instanceof`: queries of databases, and promises of other libraries and realms, are none of ours. */
+function isThenable<T>(answer: T | PromiseLike<T>): answer is PromiseLike<T> {
+  return typeof (answer as PromiseLike<T> | undefined | null)?.then === 'function'
 }
 
 async function inTime<T>(core: Core, call: HookCall, answer: Promise<T>, abort: AbortController): Promise<T> {

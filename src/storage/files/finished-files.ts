@@ -102,8 +102,7 @@ export class FinishedFiles {
     // Nobody's blob: after a kill the vacuum finds it.
     const removed = join(this.#parts, `${randomBytes(16).toString('hex')}.removed`)
     try {
-      renameSync(path, removed)
-      await unlink(removed)
+      await unlink(renamed(path, removed) ? removed : path)
     } catch (error) {
       if (!hasCode(error, 'ENOENT') && !hasCode(error, 'ENOTDIR')) throw error
     }
@@ -133,6 +132,17 @@ export class FinishedFiles {
     }
     if (first === undefined || this.#folderMode === undefined) return
     for (let made = folder; made.length >= first.length; made = dirname(made)) chmodSync(made, this.#folderMode)
+  }
+}
+
+/** @returns `false` if the two lie on different file systems: the application may have moved the folder, and left a link */
+function renamed(from: string, to: string): boolean {
+  try {
+    renameSync(from, to)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EXDEV')) return false
+    throw error
   }
 }
 
