@@ -133,6 +133,22 @@ const KINDS = {
     })
     trickle(10_000, request)
   },
+  // A part of 64 KiB, and a final upload that names it 64 times: 20 copies of 4 MiB are asked for each second.
+  async 'copies of one part'() {
+    const part = 'x'.repeat(65_536)
+    const copy = async (socket) => {
+      const answered = answer(socket)
+      const head = PATCH('/files', part.length)
+        .replace('PATCH', 'POST')
+        .replace('Upload-Offset: 0', `Upload-Length: ${part.length}\r\nUpload-Concat: partial`)
+      write(socket, head + part)
+      const path = /location: (\S+)/i.exec(await answered)[1]
+      await create(socket, `Upload-Concat: final;${`${path} `.repeat(64).trim()}`)
+    }
+    await each(() => {})
+    let next = 0
+    setInterval(() => copy(sockets[next++ % sockets.length]), 50)
+  },
   async 'downloads that stall'() {
     const socket = await open()
     const size = 32 * 1024 * 1024

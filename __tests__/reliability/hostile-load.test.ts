@@ -104,6 +104,7 @@ describe('an ordinary upload takes no more than three times as long beside', () 
     ['downloads that stall', CROWD],
     ['hooks that hang', CROWD],
     ['final uploads that wait', CROWD],
+    ['copies of one part', CROWD],
   ])(
     '%s',
     async (kind, connections) => {
