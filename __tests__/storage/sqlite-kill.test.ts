@@ -273,11 +273,15 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     await reopened.subject.assertBytes('id', bytes(1))
   })
 
-  it('between the removal of a finished file and that of its record: tidying up finishes it', async () => {
+  it.each([
+    ['before a finished file that is removed loses its name', `stopBefore(fs, 'renameSync', 'the-file')`],
+    ['before its bytes go', `stopBefore(promises, 'unlink', '.removed')`],
+    ['between its removal and that of its record', `stopAfter(promises, 'unlink', '.removed')`],
+  ])('%s: tidying up finishes it', async (_when, stopAt) => {
     const directory = await prepared()
     await killed(
       directory,
-      `stopBefore(promises, 'unlink', 'the-file')`,
+      stopAt,
       `${COMPLETE}
        const { fence } = await storage.claim('id', { owner: 'A', ttlMs: 1, dead: 'A' })
        await storage.remove('id', fence)`,
@@ -285,7 +289,7 @@ describe('SQLiteStorage: killed by SIGKILL', () => {
     const reopened = reopen(directory)
     expect(await reopened.storage.get('id')).toBeUndefined()
     await vacuum(reopened)
-    expect(existsSync(reopened.file)).toBe(false)
+    expect([existsSync(reopened.file), reopened.parts()]).toEqual([false, []])
     expect(await reopened.storage.create(newUpload(0, { id: 'id', name: 'the-file' }))).toBe('created')
   })
 })
