@@ -6,7 +6,7 @@ import type { StoredUpload } from '../../src/storage/parts.js'
 import { isFile } from '../../src/storage/pieces.js'
 import { type Database, openDatabase } from '../../src/storage/sqlite/driver.js'
 import { RECORD, type Row, uploadOf } from '../../src/storage/sqlite/row.js'
-import { prepareDatabase } from '../../src/storage/sqlite/schema.js'
+import { IS_SETTLED, IS_UNFINISHED, prepareDatabase, SCHEMA_VERSION } from '../../src/storage/sqlite/schema.js'
 import { isPartial } from '../../src/upload.js'
 import { tempFolder } from '../storage/support/temp-folder.js'
 
@@ -109,6 +109,7 @@ export function remains(state: DiskState): string[] {
 
 /** Makes of a database of this version one of a former version, as far as unfinished uploads have anything to lose. */
 export function downgrade(directory: string, version: number): void {
+  if (LATER.length !== SCHEMA_VERSION - 1) throw new Error('what the newest version has added is missing below')
   const database = openDatabase(join(directory, STATE, 'uploads.sqlite'))
   try {
     for (let from = LATER.length + 1; from > version; from--) database.exec(LATER[from - 2] ?? '')
@@ -134,4 +135,8 @@ const LATER: readonly string[] = [
   `DROP INDEX uploads_by_name_key; DROP INDEX uploads_unpublished; DROP TABLE place;
    ${['name_key', 'overwrite', 'file', 'published', 'publish_at'].map((name) => `ALTER TABLE uploads DROP COLUMN ${name};`).join(' ')}
    CREATE UNIQUE INDEX uploads_by_name ON uploads (name) WHERE name IS NOT NULL;`,
+  'DROP INDEX uploads_ready; ALTER TABLE uploads DROP COLUMN waits_for;',
+  `DROP INDEX uploads_unfinished; DROP INDEX uploads_finished;
+   CREATE INDEX uploads_unfinished ON uploads (active_at) WHERE buried = 0 AND ${IS_UNFINISHED};
+   CREATE INDEX uploads_finished ON uploads (active_at) WHERE buried = 0 AND ${IS_SETTLED};`,
 ]

@@ -118,9 +118,16 @@ before('last commit: before', records, 'commit', (_id, _fence, { complete }) => 
 after('last commit: after', records, 'commit', (_result, _id, _fence, { complete }) => complete)
 after('last commit: the file has its name', blobs, 'place')
 after('last commit: its name is on the disk', blobs, 'syncPlaced')
+after('last commit: it has lost its first name', blobs, 'settlePlaced')
+after('last commit: it is marked as published', records, 'releasePublished')
 after('between commit and answer', TusServer.prototype, 'handleRequest', ({ status }, method) => {
   return method === 'PATCH' && status === 204
 })
+
+before('late publication: before it', blobs, 'place')
+after('late publication: the file has its name', blobs, 'place')
+after('late publication: it has lost its first name', blobs, 'settlePlaced')
+before('late publication: before the mark', records, 'published')
 
 after('flattening pieces: blob made', blobs, 'open', (_writer, blob) => isFlat(blob))
 torn('flattening pieces: half of a write', isFlatWriter)

@@ -1,5 +1,6 @@
 // The server stops dead at a named point of its work and gets SIGKILL there, while a real client uploads. It is started
 // again, the client goes on, and nothing is lost and nothing is left over.
+import { SCHEMA_VERSION } from '../../src/storage/sqlite/schema.js'
 import { downgrade } from './disk-state.js'
 import { form, report } from './form.js'
 import { KillSite, unlessItHangs } from './kill-site.js'
@@ -12,6 +13,8 @@ const KILLS = form(1, 20)
 const SEED = Number(process.env.RELIABILITY_SEED ?? form(4, Date.now() % 1_000_000))
 
 const OPTIONS = { segmentBytes: 64 * 1024, expiration: EXPIRATION }
+/** The versions of the schema that a server is started on. */
+const MIGRATED = Array.from({ length: SCHEMA_VERSION - 1 }, (_, index) => index + 1)
 const POOL_BYTES = 200 * 1024
 const DAY_MS = 24 * 60 * 60_000
 
@@ -49,6 +52,8 @@ const PLAIN: readonly Point[] = [
   { name: 'last commit: after', kinds: ['parallel'] },
   { name: 'last commit: the file has its name', kinds: ALONE },
   { name: 'last commit: its name is on the disk', kinds: ALONE },
+  { name: 'last commit: it has lost its first name', kinds: ALONE },
+  { name: 'last commit: it is marked as published', kinds: ALONE },
   { name: 'between commit and answer' },
   { name: 'between commit and answer', kinds: IN_CHUNKS, hits: [1, 3] },
   ...[
@@ -153,6 +158,26 @@ describe(`killed by SIGKILL at a named point, ${KILLS} times each`, () => {
   })
 
   it.each([
+    'late publication: before it',
+    'late publication: the file has its name',
+    'late publication: it has lost its first name',
+    'late publication: before the mark',
+  ])('%s', async (name) => {
+    await prepare()
+    for (let kill = 0; kill < KILLS; kill++) {
+      const first = random.pick(['last commit: after', 'last commit: the file has its name'])
+      const client = await stopAt({ name: first, kinds: ALONE })
+      await site.kill()
+      await site.restart({ name, hit: 1 })
+      await unlessItHangs(site.stopped(), () => `${client.name} on its way to “${name}”`)
+      await site.kill()
+      await site.restart()
+      await goOn(client)
+    }
+    await conclude(name)
+  })
+
+  it.each([
     'sweep: before the burial',
     'sweep: in the middle of the burial',
     'sweep: buried',
@@ -179,10 +204,10 @@ describe(`killed by SIGKILL at a named point, ${KILLS} times each`, () => {
   })
 
   it.each([
-    { name: 'migration: begun', from: [1, 2, 3], committed: false },
+    { name: 'migration: begun', from: MIGRATED, committed: false },
     { name: 'migration: between two versions', from: [1, 2], committed: false },
-    { name: 'migration: before its commit', from: [1, 2, 3], committed: false },
-    { name: 'migration: after its commit', from: [1, 2, 3], committed: true },
+    { name: 'migration: before its commit', from: MIGRATED, committed: false },
+    { name: 'migration: after its commit', from: MIGRATED, committed: true },
   ])('$name', async ({ name, from, committed }) => {
     await prepare()
     for (let kill = 0; kill < KILLS; kill++) {
