@@ -278,7 +278,8 @@ export class Claims {
     const result = await this.#claimOnce(id, {}, gone)
     if (result === undefined || !('fence' in result)) return this.#options.storage.get(id)
     await this.#options.storage.release?.(id, result.fence)
-    return result.upload
+    // It was read under that claim: with it, an upload whose time is over would seem to be in use.
+    return { ...result.upload, holder: undefined }
   }
 
   #heldElsewhere(holder: Holder | undefined): boolean {
