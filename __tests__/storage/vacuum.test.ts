@@ -102,6 +102,33 @@ describe('beside a removal', () => {
     expect(await other.storage.create(newUpload(0, { id, name: 'a' }))).toBe('created')
   })
 
+  it('those that can not be finished hide no others, and are said once', async () => {
+    const { one, file } = twoProcesses()
+    const [stuck, last] = [Array.from({ length: 25 }, (_, index) => `stuck-${10 + index}`), 'very-last']
+    for (const id of [...stuck, last]) {
+      await one.subject.create({ id, length: 5, name: `name-of-${id}` })
+      await one.subject.append(id, bytes(5), { complete: true })
+      const { fence } = await one.subject.claim(id)
+      // As after a kill.
+      await one.records.bury(id, fence, {})
+    }
+    await one.subject.expire()
+    const removePlaced = one.blobs.removePlaced.bind(one.blobs)
+    const tried: string[] = []
+    jest.spyOn(one.blobs, 'removePlaced').mockImplementation(async (removed, durable) => {
+      tried.push(removed.name)
+      if (removed.name.includes('stuck')) throw new Error(`EACCES ${removed.name}`)
+      await removePlaced(removed, durable)
+    })
+    const failures: unknown[] = []
+    for (let pass = 0; pass < 4; pass++) failures.push(...((await one.storage.vacuum(20)).failures ?? []))
+    expect(existsSync(file(`name-of-${last}`))).toBe(false)
+    expect(failures.map(String).sort()).toEqual(stuck.map((id) => `Error: EACCES name-of-${id}`))
+    // None is left out for good.
+    expect(tried.length).toBe(80)
+    expect(tried.filter((name) => name === `name-of-${stuck[24]}`).length).toBeGreaterThan(1)
+  })
+
   it('the file of a new upload stays that has the name of one which another process has removed meanwhile', async () => {
     const { one, other, file } = twoProcesses()
     for (const name of ['a', 'b']) {

@@ -6,6 +6,8 @@ import { publishLate } from './publish.js'
 
 /** How long an upload is held while one of its blobs is removed: no longer than a client waits anyway. */
 const VACUUM_LEASE_MS = 2_000
+/** How many removals are remembered that can't be finished, so that they hide no others. */
+const MAX_STUCK = 200
 /** A file that can't get its name is left to those who look for such files, from then on. */
 const RETRY_MS = 5_000
 
@@ -51,6 +53,8 @@ export class Vacuum {
   readonly #blobs: Blobs
   readonly #now: () => number
   #listing: AsyncIterator<string> | undefined
+  /** The ids of removals that could not be finished, the one that was tried last at the end. */
+  readonly #stuck = new Set<string>()
 
   /**
    * @param records - the truth
@@ -93,7 +97,7 @@ export class Vacuum {
   }
 
   async #finishRemovals(limit: number, note: Note): Promise<void> {
-    const buried = await this.#records.buried(limit)
+    const buried = this.#inTurn(await this.#records.buried(limit + this.#stuck.size)).slice(0, limit)
     if (buried.length === 0) return
     const own = new Map<StoredUpload, readonly string[]>()
     for (const upload of buried) own.set(upload, await unsharedBlobs(this.#records, upload))
@@ -102,13 +106,29 @@ export class Vacuum {
     for (const [upload, unshared] of own) {
       try {
         // Somebody else may have done it meanwhile, and a new upload may have the name or the id.
-        const left = await this.#records.buried(limit)
+        const left = await this.#records.buried(limit + this.#stuck.size)
         if (!left.some((other) => isSame(upload, other))) continue
         await finishRemoval(this.#records, this.#blobs, upload, unshared, true)
+        this.#stuck.delete(upload.id)
       } catch (error) {
-        note(error)
+        this.#noteStuck(upload.id, () => note(error))
       }
     }
+  }
+
+  /** Those first that were not tried yet, then those that could not be finished, each in its turn. */
+  #inTurn(buried: readonly StoredUpload[]): readonly StoredUpload[] {
+    const byId = new Map(buried.map((upload) => [upload.id, upload]))
+    for (const id of this.#stuck) if (!byId.has(id)) this.#stuck.delete(id)
+    const stuck = [...this.#stuck].flatMap((id) => byId.get(id) ?? [])
+    return [...buried.filter(({ id }) => !this.#stuck.has(id)), ...stuck]
+  }
+
+  /** The same thing is in the way as before: it is said once. */
+  #noteStuck(id: string, note: () => void): void {
+    if (!this.#stuck.delete(id)) note()
+    if (this.#stuck.size >= MAX_STUCK) this.#stuck.clear()
+    this.#stuck.add(id)
   }
 
   /** Deals with blobs that have no finished name: the record is read after the listing, so it is the newer truth. */
