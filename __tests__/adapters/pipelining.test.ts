@@ -24,23 +24,23 @@ describe.each(HOSTS)('$name', (host) => {
     return { app, connection, gate }
   }
 
-  test('8 of them wait for the one before them, and are answered in order', async () => {
+  test('64 of them wait for the one before them, and are answered in order', async () => {
     const { connection, gate } = await behindSlow()
-    await connection.write(HEAD.repeat(8))
+    await connection.write(HEAD.repeat(64))
     await connection.write('')
     expect(connection.received).toBe('')
     gate.resolve()
     expect((await connection.answer('DELETE')).status).toBe(204)
-    for (let count = 0; count < 8; count++) expect((await connection.answer('HEAD')).status).toBe(404)
+    for (let count = 0; count < 64; count++) expect((await connection.answer('HEAD')).status).toBe(404)
     // Those that were answered wait no more.
-    await connection.write(HEAD.repeat(8))
-    for (let count = 0; count < 8; count++) expect((await connection.answer('HEAD')).status).toBe(404)
+    await connection.write(HEAD.repeat(64))
+    for (let count = 0; count < 64; count++) expect((await connection.answer('HEAD')).status).toBe(404)
     connection.destroy()
   })
 
   test('one more, and the connection is cut; other connections are served', async () => {
     const { app, connection, gate } = await behindSlow()
-    await connection.write(HEAD.repeat(9))
+    await connection.write(HEAD.repeat(65))
     await connection.closed
     expect(connection.received).toBe('')
     const path = await create(app.port, 5)

@@ -63,7 +63,8 @@ test(`${REQUESTS} generated requests: no 5xx, no crash, no hang, no file outside
     expect(statuses[handler]?.[status]).toBeGreaterThan(REQUESTS / 1000)
   }
   expect(site.alive()).toBe(true)
-  expect(site.stderr()).toBe('')
+  // Said once, of a request for an upload that names none: the mount might have taken the id.
+  expect(site.stderr()).toMatch(/^(tusMiddleware: \w+ \/files has no id below the mount\..*\n)?$/)
   expect(site.surroundings()).toEqual(before)
   // What lies in the directory has the names that the application chose.
   const names = readdirSync(site.directory, { recursive: true, encoding: 'utf8' }).filter(

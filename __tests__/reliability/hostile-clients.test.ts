@@ -194,10 +194,10 @@ describe('pipelining: several requests in one packet', () => {
     expect(await offsetOf(site.port, path)).toBe(5)
   })
 
-  test('500 of them', async () => {
+  test('64 behind another one', async () => {
     const path = await create(site.port, 5)
-    const answers = await tell(head('HEAD', path, TUS).repeat(500), Array(500).fill('HEAD'))
-    expect(statusesOf(answers)).toEqual(Array(500).fill(200))
+    const answers = await tell(head('HEAD', path, TUS).repeat(65), Array(65).fill('HEAD'))
+    expect(statusesOf(answers)).toEqual(Array(65).fill(200))
   })
 })
 
