@@ -1,6 +1,8 @@
 // A disk as a power loss leaves it: what was synced is there, and of all else what chance wants.
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, linkSync, lstatSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { identityOf } from '../../src/storage/files/file-identity.js'
+import { openDatabase } from '../../src/storage/sqlite/driver.js'
 import type { Random } from './random.js'
 import type { EventOf, TraceEvent } from './trace.js'
 
@@ -18,12 +20,17 @@ interface Change {
   state: State
 }
 
-interface File {
+interface Identified {
+  /** What the server has seen that tells it from others; it keeps that over a power loss. */
+  identity?: string
+}
+
+interface File extends Identified {
   readonly kind: 'file'
   readonly changes: Change[]
 }
 
-interface Folder {
+interface Folder extends Identified {
   readonly kind: 'folder'
   readonly names: Map<string, Node>
   readonly entries: Entry[]
@@ -46,6 +53,7 @@ interface Entry {
 }
 
 const SECTOR = 512
+const DATABASE = '.resumable-upload/uploads.sqlite'
 
 /** The disk below one folder, up to a moment of a trace. */
 export class RecordedDisk {
@@ -84,18 +92,26 @@ export class RecordedDisk {
       if (node === undefined) namesOf(entry.folder).delete(entry.name)
       else namesOf(entry.folder).set(entry.name, node)
     }
+    const written = new Map<Node, string>()
     const write = (folder: Folder, path: string): void => {
       mkdirSync(path, { recursive: true })
+      written.set(folder, path)
       for (const [name, node] of namesOf(folder)) {
+        const first = written.get(node)
         if (node.kind === 'folder') write(node, join(path, name))
-        else writeFileSync(join(path, name), contentOf(node, survival, random))
+        else if (first !== undefined) linkSync(first, join(path, name))
+        else {
+          writeFileSync(join(path, name), contentOf(node, survival, random))
+          written.set(node, join(path, name))
+        }
       }
     }
     write(this.#root, to)
+    keepIdentities(to, written)
   }
 
   #apply(event: TraceEvent): void {
-    if (event.kind === 'answer' || (event.path === '' && event.kind !== 'sync')) return
+    if (event.kind === 'answer' || (event.path === '' && event.kind !== 'sync' && event.kind !== 'stat')) return
     // The index of the write-ahead log is memory that is shared; SQLite makes it anew.
     if (event.path.endsWith('-shm')) return
     if (event.kind === 'folder') this.#name(event.path, newFolder(), event.end)
@@ -104,7 +120,10 @@ export class RecordedDisk {
     else if (event.kind === 'link') this.#link(event)
     else if (event.kind === 'unlink') this.#unlink(event)
     else if (event.kind === 'sync') this.#sync(event)
-    else {
+    else if (event.kind === 'stat') {
+      const node = this.#find(event.path)
+      if (node !== undefined) node.identity = event.identity
+    } else {
       const file = this.#find(event.path)
       if (file?.kind !== 'file') throw new Error(`the trace writes to ${event.path}, which is no file`)
       file.changes.push({ event, state: 'volatile' })
@@ -185,6 +204,42 @@ export class RecordedDisk {
 
   #folders(): Set<Folder> {
     return new Set(this.#entries.map(({ folder }) => folder))
+  }
+}
+
+/**
+ * A file is the same one after a power loss, but what is made here is another: what the database says of the one is said
+ * of the other in its place.
+ */
+function keepIdentities(directory: string, written: ReadonlyMap<Node, string>): void {
+  const path = join(directory, DATABASE)
+  if (!existsSync(path)) return
+  const database = openDatabase(path)
+  try {
+    // What is in the log is left there.
+    database.exec('PRAGMA wal_autocheckpoint = 0')
+    if (database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'place'").get() === undefined) return
+    const place = database.prepare('UPDATE place SET identity = ? WHERE identity = ?')
+    const file = database.prepare('UPDATE uploads SET file = ? WHERE file = ?')
+    let places = 0
+    database.exec('BEGIN IMMEDIATE')
+    for (const [{ kind, identity }, at] of written) {
+      if (identity === undefined) continue
+      const now = identityOf(lstatSync(at, { bigint: true }))
+      if (kind === 'folder') places += Number(place.run(now, identity).changes)
+      else file.run(now, identity)
+    }
+    database.exec('COMMIT')
+    const [known] = database.prepare('SELECT count(*) AS places FROM place').all() as [{ places: number }]
+    if (places < known.places) throw new Error('the trace does not show what the folder of the database is told by')
+    for (const suffix of ['', '-wal'])
+      if (existsSync(path + suffix)) copyFileSync(path + suffix, `${path}${suffix}.kept`)
+  } finally {
+    database.close()
+    rmSync(`${path}-wal`, { force: true })
+    for (const suffix of ['', '-wal']) {
+      if (existsSync(`${path}${suffix}.kept`)) renameSync(`${path}${suffix}.kept`, path + suffix)
+    }
   }
 }
 

@@ -1,6 +1,7 @@
 // What a traced server process did to its files, when it synced, and when it answered: strace's log, read back.
 import { readFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
+import { identityOf } from '../../src/storage/files/file-identity.js'
 import { type ServerProcess, startServer } from '../support/server-process.js'
 
 /** When a call began and when it had returned: positions in the trace. */
@@ -22,6 +23,7 @@ export type TraceEvent = Call &
     | { readonly kind: 'unlink'; readonly path: string }
     | { readonly kind: 'folder'; readonly path: string }
     | { readonly kind: 'sync'; readonly path: string; readonly failed: boolean }
+    | { readonly kind: 'stat'; readonly path: string; readonly identity: string }
     | { readonly kind: 'answer'; readonly port: number; readonly status: number }
   )
 
@@ -30,7 +32,7 @@ export type EventOf<Kind extends TraceEvent['kind']> = Extract<TraceEvent, { kin
 
 const CALLS =
   'openat,creat,write,pwrite64,writev,pwritev,pwritev2,ftruncate,truncate,rename,renameat,renameat2,unlink,unlinkat,mkdir,' +
-  'mkdirat,rmdir,fsync,fdatasync,sync_file_range,link,linkat,fallocate,copy_file_range,sendfile'
+  'mkdirat,rmdir,fsync,fdatasync,sync_file_range,link,linkat,fallocate,copy_file_range,sendfile,statx'
 
 /** No call may write more at once: strace would leave the rest out. */
 const MOST_BYTES = 2 * 1024 * 1024
@@ -53,6 +55,8 @@ export function startTraced(
   const tamper = inject === undefined ? [] : ['-e', `inject=${inject}`]
   // Times, since logs of several processes are read as one.
   const how = ['-f', '-ttt', '-yy', '-xx', '-qq', '-s', String(MOST_BYTES), '-e', 'signal=none', '-e', `trace=${CALLS}`]
+  // Whole: by default it leaves out what tells one file from another.
+  how.push('-e', 'abbrev=!statx')
   return startServer(directory, options, port, [], ['strace', ...how, ...tamper, '-o', log])
 }
 
@@ -126,6 +130,13 @@ const rename = ({ path, other }: Text): object | undefined =>
 const link = ({ path, other }: Text): object | undefined =>
   other === undefined ? undefined : { kind: 'link', path, to: other }
 const sync = ({ path, failed }: Text): object => ({ kind: 'sync', path, failed })
+const stat = ({ text, path }: Text): object | undefined => {
+  const [, number] = /stx_ino=(\d+)/.exec(text) ?? []
+  const [, seconds, rest] = /stx_btime=\{tv_sec=(\d+), tv_nsec=(\d+)\}/.exec(text) ?? []
+  if (number === undefined || seconds === undefined || rest === undefined) return undefined
+  const birthtimeNs = BigInt(seconds) * 1_000_000_000n + BigInt(rest)
+  return { kind: 'stat', path, identity: identityOf({ ino: BigInt(number), birthtimeNs }) }
+}
 
 const READERS = {
   openat: ({ text, path }: Text): object | undefined =>
@@ -143,6 +154,7 @@ const READERS = {
   mkdir: ({ path }: Text): object => ({ kind: 'folder', path }),
   fsync: sync,
   fdatasync: sync,
+  statx: stat,
 } as const
 
 const unhex = (text: string): Buffer => Buffer.from(text.replaceAll('\\x', ''), 'hex')
