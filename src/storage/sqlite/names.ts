@@ -12,17 +12,24 @@ const STAYS = '(? = 0 OR (complete = 0 AND overwrite = 0))'
 
 // A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
 // the id (`id`, `id.…`) may be what a removed partial upload has left to a final one.
+const INSERT = `INSERT INTO uploads (id, name, name_key, length, metadata, created_at, active_at, attributes, concat, overwrite,
+  fence) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
+const NAME_IS_FREE = `NOT EXISTS (SELECT 1 FROM uploads WHERE name_key = ? AND ${STAYS})
+  AND NOT EXISTS (SELECT 1 FROM uploads WHERE name_key > ? || '/' AND name_key < ? || '0')`
+const BLOBS_ARE_FREE = `NOT EXISTS (SELECT 1 FROM sharing WHERE blob = ?)
+  AND NOT EXISTS (SELECT 1 FROM sharing WHERE blob > ? || '.' AND blob < ? || '/')`
+
 const SQL = {
-  create: `INSERT INTO uploads (id, name, name_key, length, metadata, created_at, active_at, attributes, concat, overwrite,
-      fence)
-    SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
-    WHERE NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
+  // The primary key says whether another upload has the id, which is the name as well, without a folder above it.
+  create: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE} ON CONFLICT DO NOTHING`,
+  createFolded: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE}
+      AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ? COLLATE NOCASE)
+    ON CONFLICT DO NOTHING`,
+  createNamed: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE}
+      AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
       AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ? AND name_key IS NULL AND ${STAYS})
-      AND NOT EXISTS (SELECT 1 FROM uploads WHERE name_key = ? AND ${STAYS})
-      AND NOT EXISTS (SELECT 1 FROM uploads WHERE name_key > ? || '/' AND name_key < ? || '0')
       AND NOT EXISTS (SELECT 1 FROM json_each(?) above CROSS JOIN uploads ON name_key = above.value)
       AND NOT EXISTS (SELECT 1 FROM json_each(?) above CROSS JOIN uploads ON uploads.id = above.value AND name_key IS NULL)
-      AND NOT EXISTS (SELECT 1 FROM sharing WHERE blob = ? OR blob > ? || '.' AND blob < ? || '/')
     ON CONFLICT DO NOTHING`,
   inTheWay: `SELECT coalesce(name, id) AS name FROM uploads WHERE name_key > ? || '/' AND name_key < ? || '0'
     UNION ALL SELECT coalesce(name, uploads.id) FROM json_each(?) other CROSS JOIN uploads ON name_key = other.value
@@ -42,8 +49,8 @@ export class Names {
   constructor(database: Database, { writes, folds }: { readonly writes: Writes; readonly folds: boolean }) {
     // Ids name files, too. Only where it matters there is an index for it.
     if (folds) database.exec('CREATE INDEX IF NOT EXISTS uploads_by_folded_id ON uploads (id COLLATE NOCASE)')
-    const create = folds ? SQL.create.replaceAll('id = ?', 'id = ? COLLATE NOCASE') : SQL.create
-    this.#statements = new Statements(database, { ...SQL, create }, writes)
+    const createNamed = folds ? SQL.createNamed.replaceAll('id = ?', 'id = ? COLLATE NOCASE') : SQL.createNamed
+    this.#statements = new Statements(database, { ...SQL, createNamed }, writes)
     this.#folds = folds
   }
 
@@ -51,10 +58,8 @@ export class Names {
   create(upload: NewUpload, fence: number): boolean {
     const { id, length, metadata, createdAtMs, attributes, concat, name, overwrite = false } = upload
     const key = this.#keyOf(name)
-    const above = name === id ? null : JSON.stringify(namesAbove(key))
     const replaces = overwrite ? 1 : 0
-    return this.#statements.write(
-      'create',
+    const values = [
       id,
       name === id ? null : name,
       key === id ? null : key,
@@ -66,19 +71,19 @@ export class Names {
       concat ? JSON.stringify(concat) : null,
       replaces,
       fence,
-      id,
+      // What is looked for.
       key,
       replaces,
       key,
-      replaces,
       key,
-      key,
-      above,
-      above,
       id,
       id,
       id,
-    )
+    ]
+    if (key === id && !this.#folds) return this.#statements.write('create', ...values)
+    if (key === id) return this.#statements.write('createFolded', ...values, id)
+    const above = name === id ? null : JSON.stringify(namesAbove(key))
+    return this.#statements.write('createNamed', ...values, id, key, replaces, above, above)
   }
 
   /** Why an upload could not be created. */
