@@ -1,4 +1,7 @@
 // What stays in memory of files that are done with: nothing, however many folders they were in.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { FileBlobs } from '../../src/storage/files/file-blobs.js'
 import { built, runNode } from './support/run-node.js'
 import { tempFolder } from './support/temp-folder.js'
 
@@ -27,4 +30,20 @@ it('a folder that was synced leaves nothing in memory', async () => {
     }
     main()`)
   expect(Number.parseInt(stdout, 10)).toBeLessThan(FOLDERS)
+})
+
+it('reads more at a time for whoever takes it promptly, and little again after a pause', async () => {
+  const KIB = 1024
+  const directory = tempFolder()
+  mkdirSync(join(directory, 'parts'))
+  writeFileSync(join(directory, 'parts', 'blob'), Buffer.alloc(2048 * KIB))
+  const now = jest.spyOn(performance, 'now').mockReturnValue(0)
+  const blobs = new FileBlobs({ directory, partsDirectory: join(directory, 'parts') })
+  const sizes: number[] = []
+  for await (const chunk of blobs.read({ blob: 'blob' }, 0, 1500 * KIB)) {
+    sizes.push(chunk.length / KIB)
+    if (sizes.length === 4) now.mockReturnValue(1000)
+  }
+  now.mockRestore()
+  expect(sizes).toEqual([64, 128, 256, 256, 64, 128, 256, 256, 92])
 })

@@ -19,7 +19,7 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { opendir, unlink } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, sep } from 'node:path'
 import { promisify } from 'node:util'
 import {
   type Blobs,
@@ -41,10 +41,12 @@ const readAsync = promisify(read)
 const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 
-/** How much is read at a time where the buffer is used again, in bytes, … */
+/** How much is read at a time, in bytes: each read takes a trip through the thread pool … */
 const READ_BYTES = 256 * 1024
-/** … and where it is sent to a client, which may stop taking it and hold it. */
+/** … and where it is sent to a client, which may stop taking it and hold it: this much at first, … */
 const SENT_BYTES = 64 * 1024
+/** … and twice as much each time after a client that has taken all of it within this many milliseconds. */
+const PROMPT_MS = 100
 const TAKE_BACK_TRIES = 5
 /** So many names of a folder are fetched with one trip through the thread pool. */
 const LISTED_AT_ONCE = 256
@@ -91,7 +93,7 @@ export class FileBlobs implements Blobs {
     const create = size === 0 ? fsConstants.O_CREAT : 0
     let descriptor: number
     try {
-      descriptor = openSync(join(this.#parts, blob), fsConstants.O_RDWR | create, this.#fileMode ?? 0o666)
+      descriptor = openSync(this.#pathOf(blob), fsConstants.O_RDWR | create, this.#fileMode ?? 0o666)
     } catch (error) {
       throw size > 0 && hasCode(error, 'ENOENT') ? bytesMissing(blob, size, 0, error) : error
     }
@@ -110,19 +112,19 @@ export class FileBlobs implements Blobs {
   }
 
   place(blob: string, file: FinishedFile): boolean {
-    return this.#finished.place(join(this.#parts, blob), file)
+    return this.#finished.place(this.#pathOf(blob), file)
   }
 
   settlePlaced(blob: string): void {
     try {
-      unlinkSync(join(this.#parts, blob))
+      unlinkSync(this.#pathOf(blob))
     } catch {
       // The file has its name, and the vacuum finds what is left here.
     }
   }
 
   async sync(blob: string): Promise<void> {
-    const descriptor = await openAsync(join(this.#parts, blob), 'r+')
+    const descriptor = await openAsync(this.#pathOf(blob), 'r+')
     try {
       await Promise.all([fdatasyncAsync(descriptor), this.#syncParts()])
     } finally {
@@ -131,11 +133,11 @@ export class FileBlobs implements Blobs {
   }
 
   size(blob: string): number {
-    return statSync(join(this.#parts, blob), { throwIfNoEntry: false })?.size ?? 0
+    return statSync(this.#pathOf(blob), { throwIfNoEntry: false })?.size ?? 0
   }
 
   async takeBack(file: FinishedFile, blob: string): Promise<void> {
-    this.#finished.takeBack(file, join(this.#parts, blob))
+    this.#finished.takeBack(file, this.#pathOf(blob))
     // Before the record says so, or a power loss might leave the bytes where no record looks for them. It comes after a
     // sync that failed, so another one may fail as well.
     for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
@@ -158,7 +160,7 @@ export class FileBlobs implements Blobs {
   }
 
   restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): string | undefined {
-    const path = join(this.#parts, file.blob)
+    const path = this.#pathOf(file.blob)
     const target = this.#finished.pathOf(file.name)
     const found = statPath(target)
     const isForeign = found?.isFile() && file.identity !== undefined && !isSameFile(found, file)
@@ -208,7 +210,7 @@ export class FileBlobs implements Blobs {
     end: number,
     reuse = false,
   ): AsyncGenerator<Uint8Array> {
-    const path = 'blob' in from ? join(this.#parts, from.blob) : this.#finished.pathOf(from.name)
+    const path = 'blob' in from ? this.#pathOf(from.blob) : this.#finished.pathOf(from.name)
     let descriptor: number
     try {
       descriptor = await openAsync(path, 'r')
@@ -226,16 +228,20 @@ export class FileBlobs implements Blobs {
       const least = 'size' in from ? from.size : end
       if (stored < least) throw bytesMissing(path, least, stored)
       let buffer: Uint8Array | undefined
+      let most = reuse ? READ_BYTES : SENT_BYTES
       for (let position = start; position < end; ) {
         // Not by a stream: that is a third more work, and it can't use a buffer again.
-        const size = Math.min(reuse ? READ_BYTES : SENT_BYTES, end - position)
+        const size = Math.min(most, end - position)
         buffer = reuse && buffer ? buffer : Buffer.allocUnsafeSlow(size)
         const { bytesRead } = await readAsync(descriptor, buffer, 0, size, position).catch((cause: unknown) => {
           throw unreadable(path, cause)
         })
         if (bytesRead === 0) throw bytesMissing(path, end, position)
         position += bytesRead
+        const handedOverMs = performance.now()
         yield buffer.subarray(0, bytesRead)
+        const isPrompt = reuse || performance.now() - handedOverMs < PROMPT_MS
+        most = isPrompt ? Math.min(2 * most, READ_BYTES) : SENT_BYTES
       }
     } finally {
       await closeAsync(descriptor)
@@ -244,7 +250,7 @@ export class FileBlobs implements Blobs {
 
   // Freeing the blocks of a large file takes long, so it is not done on the main thread.
   remove(blob: string): Promise<void> {
-    return removeFile(join(this.#parts, blob))
+    return removeFile(this.#pathOf(blob))
   }
 
   async removePlaced(file: FinishedFile, durable: boolean): Promise<void> {
@@ -264,6 +270,11 @@ export class FileBlobs implements Blobs {
 
   close(): void {
     this.#folderSyncs.clear()
+  }
+
+  /** The name of a blob is that of a file. */
+  #pathOf(blob: string): string {
+    return this.#parts + sep + blob
   }
 }
 
