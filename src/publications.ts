@@ -52,8 +52,12 @@ export class Publications {
    * @returns the upload as it is then; `undefined` if it was removed
    * @throws TusError `ERR_PROCESSING` as long as it is not published
    */
-  async settled(upload: Upload): Promise<Upload | undefined> {
-    if (!isUnpublished(upload) || upload.concat?.partials !== undefined) return upload
+  settled(upload: Upload): Upload | Promise<Upload | undefined> {
+    const isSettled = !isUnpublished(upload) || upload.concat?.partials !== undefined
+    return isSettled ? upload : this.#settle(upload)
+  }
+
+  async #settle(upload: Upload): Promise<Upload | undefined> {
     const isKnown = this.#failures.has(upload.id)
     const published = await this.#publishFree(upload).catch((error) => {
       if (!isKnown) this.#report(error)

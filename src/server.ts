@@ -53,6 +53,9 @@ const OPEN_TO_EVERYBODY =
   'anything, and unfinished uploads never expire. Set expiration: { unfinishedAfterMs }, or one of those hooks; ' +
   'expiration: false says that it is meant, and silences this. See docs/security.md.'
 
+/** The methods that the collection answers. */
+const COLLECTION_METHODS: readonly string[] = ['OPTIONS', 'POST']
+
 const CLOSE_CHECKS: Checks<CloseOptions> = { timeoutMs: milliseconds(0) }
 
 /**
@@ -67,6 +70,8 @@ export class TusServer<Context = unknown> {
   readonly basePath: string
   readonly #core: Core
   readonly #sweeper: Sweeper
+  /** The methods that an upload answers. */
+  readonly #methods: readonly string[]
   #running = 0
   #warnsIfOpen: boolean
   #closing: Promise<void> | undefined
@@ -85,6 +90,14 @@ export class TusServer<Context = unknown> {
       onError: (error) => this.reportError(error),
       warn: (message) => this.warn(message),
     })
+    const { downloads, storage, termination } = resolved
+    this.#methods = [
+      'OPTIONS',
+      'HEAD',
+      'PATCH',
+      ...(termination ? ['DELETE'] : []),
+      ...(downloads && storage.read !== undefined ? ['GET'] : []),
+    ]
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
     // What a kill has left behind is tidied up later; no request depends on it.
     this.#sweeper.start()
@@ -337,14 +350,6 @@ export class TusServer<Context = unknown> {
   }
 
   #methodsOf(route: Route): readonly string[] {
-    if (route.kind === 'collection') return ['OPTIONS', 'POST']
-    const { downloads, storage, termination } = this.#core.options
-    return [
-      'OPTIONS',
-      'HEAD',
-      'PATCH',
-      ...(termination ? ['DELETE'] : []),
-      ...(downloads && storage.read !== undefined ? ['GET'] : []),
-    ]
+    return route.kind === 'collection' ? COLLECTION_METHODS : this.#methods
   }
 }

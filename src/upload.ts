@@ -106,6 +106,13 @@ export interface Tombstone {
 /** An upload that is to be created. */
 export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'published' | 'completion' | 'holder' | 'activeAtMs'>
 
+/** The record of an upload that was created just now. */
+export function untouched(upload: NewUpload): Upload {
+  const { id, name, length, metadata, attributes, createdAtMs, overwrite, concat } = upload
+  const begun = { offset: 0, complete: false, holder: undefined, activeAtMs: createdAtMs }
+  return { id, name, length, metadata, attributes, createdAtMs, overwrite, concat, ...begun }
+}
+
 /** Whether an upload has all its bytes, and its finished file no name yet. */
 export function isUnpublished({ complete, published }: Pick<Upload, 'complete' | 'published'>): boolean {
   return complete && published === false

@@ -113,7 +113,7 @@ export class Completions {
    * @returns the upload as it is then; `undefined` if it was removed
    * @throws TusError `ERR_PROCESSING`
    */
-  async settled(upload: Upload, signal: () => AbortSignal | undefined): Promise<Upload | undefined> {
+  settled(upload: Upload, signal: () => AbortSignal | undefined): Upload | Promise<Upload | undefined> {
     return this.#isThrough(upload) ? upload : this.#waits.settled(upload.id, signal)
   }
 

@@ -20,6 +20,7 @@ export function expiresAt({ options }: Pick<Core, 'options'>, upload: Expiring):
 
 /** Like {@link expiresAt}, of a final upload that waits for partial ones: when the last of all of them expires. */
 export function expiresWith(core: Core, final: Upload, partials: readonly (Upload | undefined)[]): number | undefined {
+  if (partials.length === 0) return expiresAt(core, final)
   const activeAtMs = Math.max(final.activeAtMs, ...partials.map((partial) => partial?.activeAtMs ?? 0))
   return expiresAt(core, { ...final, activeAtMs })
 }

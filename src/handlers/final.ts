@@ -7,12 +7,12 @@ import { parseUploadConcat, type UploadConcat } from '../headers/upload-concat.j
 import { hookRequest, hookUpload } from '../hooks.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
 import { idOfUrl } from '../route.js'
-import { type CompletionResult, isPartial, type Upload } from '../upload.js'
+import { type CompletionResult, isPartial, type Upload, untouched } from '../upload.js'
 import { expiresWith, expiryHeader } from './expiry.js'
 import { created } from './finish.js'
 import { maxSizeFor } from './limits.js'
 import { isExpired } from './missing.js'
-import { readMetadata, reserve, untouched } from './reserve.js'
+import { readMetadata, reserve } from './reserve.js'
 
 /**
  * `Upload-Concat`, checked; `undefined` if the upload stands on its own.

@@ -12,9 +12,7 @@ import { expiresAt, expiryHeader } from './expiry.js'
 import { expiryOfFinished, finish, resultParts } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { isExpired, missing } from './missing.js'
-import { receiveNothing, type Stored, storeBody, storedHeaders, withStored } from './store-body.js'
-
-const EMPTY = new Uint8Array(0)
+import { chunkOf, receiveNothing, type Stored, storeBody, storedHeaders, withStored } from './store-body.js'
 
 /** What the headers of a PATCH say. */
 interface Patch {
@@ -76,7 +74,7 @@ async function append(
     throw withExpiry(core, error, upload)
   }
   const length = upload.length ?? declared
-  const chunk = { body: request.body ?? EMPTY, length, maxSize: patch.maxSize, checksum }
+  const chunk = chunkOf(core, request, { length, maxSize: patch.maxSize, checksum })
   if (upload.complete) {
     await receiveNothing(core, request, claim, chunk)
     return doneBefore(core, request, upload)
@@ -161,10 +159,13 @@ function standingOf(core: Core, upload: Upload): Pick<Stored, 'offset' | 'expire
 }
 
 function done(stored: Pick<Stored, 'offset' | 'expiresAtMs'>, result: CompletionResult | undefined): TusResponse {
-  const { headers = {}, body } = resultParts(result)
+  const { headers, body } = resultParts(result)
+  if (headers === undefined && body === undefined) {
+    return { status: result?.status ?? 204, headers: storedHeaders(stored), body }
+  }
   const status = result?.status ?? (body ? 200 : 204)
   if (status !== 204 && status !== 205) return { status, headers: { ...headers, ...storedHeaders(stored) }, body }
   // Nothing follows that could have a type, whatever the application says of it (RFC 9110, 15.3.5).
-  const others = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'content-type')
+  const others = Object.entries(headers ?? {}).filter(([name]) => name.toLowerCase() !== 'content-type')
   return { status, headers: { ...Object.fromEntries(others), ...storedHeaders(stored) }, body: undefined }
 }

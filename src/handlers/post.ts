@@ -6,16 +6,15 @@ import { TusError, toTusError } from '../errors.js'
 import { parseInteger } from '../headers/integer.js'
 import { hookRequest } from '../hooks.js'
 import { hasBody, type TusRequest, type TusResponse } from '../request.js'
+import { untouched } from '../upload.js'
 import { checkBodyForm } from './body-form.js'
 import { expiresAt, expiryHeader } from './expiry.js'
 import { createFinal, readConcat } from './final.js'
 import { created, expiryOfFinished, finish } from './finish.js'
 import { checkBodyLength, maxSizeFor } from './limits.js'
 import { removeUpload } from './remove-upload.js'
-import { readMetadata, reserve, untouched } from './reserve.js'
-import { type Chunk, type Stored, storeBody, storedHeaders } from './store-body.js'
-
-const EMPTY = new Uint8Array(0)
+import { readMetadata, reserve } from './reserve.js'
+import { type Chunk, chunkOf, type Stored, storeBody, storedHeaders } from './store-body.js'
 
 /**
  * Answers POST (https://tus.io/protocols/resumable-upload#creation).
@@ -44,7 +43,7 @@ export async function createUpload(core: Core, request: TusRequest): Promise<Tus
     ...(concat && { 'Upload-Concat': concat.header }),
   }
   if (withBody || length === 0) {
-    const chunk = { body: request.body ?? EMPTY, length, maxSize, checksum }
+    const chunk = chunkOf(core, request, { length, maxSize, checksum })
     const stored = await storeFirstChunk(core, request, id, chunk)
     const { completed } = stored
     if (completed !== undefined) {

@@ -7,7 +7,7 @@ import { type CreateDecision, checkDecision, copyAttributes, hookRequest, hookUp
 import { randomId } from '../random-id.js'
 import type { TusRequest } from '../request.js'
 import { isUploadId } from '../route.js'
-import type { NewUpload, Upload } from '../upload.js'
+import { type NewUpload, untouched } from '../upload.js'
 import { locationOf } from './location.js'
 
 /** An upload that was created, and the URL that the client is told. */
@@ -28,13 +28,8 @@ export async function reserve(
   const { storage, generateId, now, hooks } = core.options
   const createdAtMs = now()
   const id = generateId ? await generateId(hookRequest(request)) : randomId(createdAtMs)
-  let upload: NewUpload = {
-    id,
-    name: id,
-    ...wanted,
-    attributes: undefined,
-    createdAtMs,
-  }
+  const { length, metadata, concat } = wanted
+  let upload: NewUpload = { id, name: id, length, metadata, attributes: undefined, createdAtMs, concat }
   if (hooks.onUploadCreate !== undefined) {
     const event = {
       request: hookRequest(request),
@@ -44,7 +39,7 @@ export async function reserve(
   }
   checkStrings(upload)
   // Before there is a record: without a URL nobody could reach it.
-  const chosen = locationOf(core, request, untouched(upload))
+  const chosen = locationOf(core, request, upload)
   const location = typeof chosen === 'string' ? chosen : await chosen
   const result = await storage.create(upload)
   if (result === 'created') return { upload, location }
@@ -69,11 +64,6 @@ function checkStrings({ id, name, overwrite = false }: NewUpload): void {
 
 function shown(value: unknown): string {
   return typeof value === 'string' ? JSON.stringify(value) : `${typeof value}: ${String(value)}`
-}
-
-/** The record of an upload that was created just now. */
-export function untouched(upload: NewUpload): Upload {
-  return { ...upload, offset: 0, complete: false, holder: undefined, activeAtMs: upload.createdAtMs }
 }
 
 function decided(upload: NewUpload, decision: CreateDecision): NewUpload {

@@ -24,9 +24,22 @@ export interface Chunk {
   /** Its checksum, if it has one: then it is kept as a whole or not at all. */
   readonly checksum: ChecksumCheck | undefined
   /** How many bytes its body says that it has. */
-  readonly stated?: number | undefined
+  readonly stated: number | undefined
   /** May refuse it once its end has come, if nothing of it was written yet by all of it. */
-  readonly atEnd?: Reception['atEnd']
+  readonly atEnd: Reception['atEnd']
+}
+
+const EMPTY = new Uint8Array(0)
+
+/** The chunk that a request brings. */
+export function chunkOf(
+  core: Core,
+  request: TusRequest,
+  { length, maxSize, checksum }: Pick<Chunk, 'length' | 'maxSize' | 'checksum'>,
+): Chunk {
+  const stated = parseContentLength(request.headers['content-length'])
+  const atEnd: Chunk['atEnd'] = (chunks) => verifyUnannounced(request, core.options.checksumAlgorithms, chunks)
+  return { body: request.body ?? EMPTY, length, maxSize, checksum, stated, atEnd: checksum ? undefined : atEnd }
 }
 
 /** What a chunk has led to. */
@@ -41,7 +54,8 @@ export interface Stored {
 
 /** What the answer to a chunk says. */
 export function storedHeaders({ offset, expiresAtMs }: Pick<Stored, 'offset' | 'expiresAtMs'>): Record<string, string> {
-  return { 'Upload-Offset': String(offset), ...expiryHeader(expiresAtMs) }
+  const headers: Record<string, string> = { 'Upload-Offset': String(offset) }
+  return expiresAtMs === undefined ? headers : Object.assign(headers, expiryHeader(expiresAtMs))
 }
 
 /**
@@ -57,7 +71,7 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
   try {
     const stage = await storage.openStage(id, claim.fence, claim.upload.offset)
     try {
-      return await receiveInto(core, stage, claim, withForm(core, request, chunk), verdict)
+      return await receiveInto(core, stage, claim, chunk, verdict)
     } finally {
       await stage.close()
     }
@@ -80,13 +94,7 @@ const NO_STAGE: Stage = { write: () => {}, commit: () => 'moved', discard: () =>
  * @throws TusError as {@link storeBody} does
  */
 export async function receiveNothing(core: Core, request: TusRequest, claim: Claim, chunk: Chunk): Promise<void> {
-  await receiveInto(core, NO_STAGE, claim, withForm(core, request, chunk), new Verdict(core, request, claim))
-}
-
-function withForm(core: Core, request: TusRequest, chunk: Chunk): Chunk {
-  const stated = parseContentLength(request.headers['content-length'])
-  const atEnd: Chunk['atEnd'] = (chunks) => verifyUnannounced(request, core.options.checksumAlgorithms, chunks)
-  return { ...chunk, stated, atEnd: chunk.checksum ? undefined : atEnd }
+  await receiveInto(core, NO_STAGE, claim, chunk, new Verdict(core, request, claim))
 }
 
 /**

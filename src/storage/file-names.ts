@@ -17,6 +17,9 @@ const DEVICE = /^(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9\u00b9\u00b2\u00
 /** Characters that HFS+ ignores, and others that leave no trace on a screen. */
 const IGNORABLE = /\p{Default_Ignorable_Code_Point}/gu
 
+/** Nearly every name is one: none of what follows is in it, and devices have at most four such characters. */
+const PLAIN = /^[A-Za-z0-9_-]{5,255}$/
+
 /** The folder below the directory that a storage with files keeps for itself. */
 export const STATE_FOLDER = '.resumable-upload'
 /** The name that FAT and NTFS give it besides: six of its characters, in a folder with few such names. */
@@ -26,11 +29,17 @@ const SHORT_STATE_FOLDER = /^re[^.]{0,4}~\d+$/i
 const MAX_PART_BYTES = 255
 const MAX_NAME_BYTES = 2048
 
+/** Whether a name is nothing but the name of a file, whatever the file system. */
+export function isPlainName(name: string): boolean {
+  return PLAIN.test(name)
+}
+
 /**
  * Why no finished file may have a name; `undefined` if one may.
  * @param name - relative to the directory; `/` separates folders
  */
 export function whyBadName(name: string): string | undefined {
+  if (isPlainName(name)) return undefined
   if (FORBIDDEN.test(name)) return 'it has a control character, or one of \\ : * ? " < > |'
   if (LONE_SURROGATE.test(name)) return 'it has half of a character (a lone surrogate)'
   if (Buffer.byteLength(name) > MAX_NAME_BYTES) return `it has more than ${MAX_NAME_BYTES} bytes`
@@ -48,8 +57,12 @@ export function whyBadName(name: string): string | undefined {
   return undefined
 }
 
+/** Of these characters, none has another form. */
+const FOLDED = /^[a-z0-9_./-]*$/
+
 /** A name as a file system that ignores case, and in which form characters are composed, tells it from others. */
 export function foldedName(name: string): string {
+  if (FOLDED.test(name)) return name
   return name.normalize('NFKC').toUpperCase().toLowerCase().normalize('NFKC')
 }
 

@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { chmodSync, linkSync, mkdirSync, renameSync, rmdirSync, unlinkSync } from 'node:fs'
 import { unlink } from 'node:fs/promises'
 import { dirname, join, relative, sep } from 'node:path'
+import { isPlainName } from '../file-names.js'
 import type { FinishedFile } from '../parts.js'
 import { isSameFile, statPath } from './file-identity.js'
 
@@ -32,6 +33,7 @@ export class FinishedFiles {
    * @throws Error if it would lie outside of the folder
    */
   pathOf(name: string): string {
+    if (isPlainName(name)) return this.#directory + sep + name
     const path = join(this.#directory, name)
     const inside = relative(this.#directory, path)
     if (inside === '' || inside === '..' || inside.startsWith(`..${sep}`)) {

@@ -63,7 +63,7 @@ export function uploadOf({ record }: Row, boot: string): StoredUpload {
     activeAtMs: values[6],
     complete,
     published: complete ? values[21] !== 0 : undefined,
-    ...(values[23] !== 0 && { overwrite: true }),
+    overwrite: values[23] === 0 ? undefined : true,
     fence: values[8],
     holder: owner === null ? undefined : { owner, leaseUntilMs: values[10] },
     pieces: parse<readonly Piece[]>(values[11]) ?? firstPieces(values[0]),
