@@ -263,6 +263,18 @@ describe('a hook that takes too long', () => {
     expect((await answer).status).toBe(423)
   })
 
+  it('is looked for at the same pace after the clock was set back', async () => {
+    const storage = new MemoryStorage()
+    const looked = jest.spyOn(storage, 'dueCompletions')
+    startServer({ storage, onUploadComplete: () => {} })
+    await jest.advanceTimersByTimeAsync(5_001)
+    jest.setSystemTime(Date.now() - 3_600_000)
+    await jest.advanceTimersByTimeAsync(5_001)
+    const before = looked.mock.calls.length
+    await jest.advanceTimersByTimeAsync(10_002)
+    expect(looked.mock.calls.length).toBeGreaterThan(before)
+  })
+
   it('makes room for others in the background', async () => {
     const seen: string[] = []
     const { create, patch } = startServer({

@@ -38,7 +38,7 @@ export class Search {
   readonly #actions: SearchActions
   /** The lanes that may have something to do. */
   readonly #waking = new Set<Lane>()
-  /** When a try that failed here is due again, where that comes before the next poll. */
+  /** When a try that failed here is due again, where that comes before the next poll; by a clock that nobody sets. */
   readonly #retriesAtMs = new Set<number>()
   readonly #stuck = new Map<string, Stuck>()
   #timer: NodeJS.Timeout | undefined
@@ -68,7 +68,8 @@ export class Search {
   /** Searches when a try that failed is due again, where that comes before the next poll. */
   retryIn(ms: number): void {
     if (ms >= POLL_MS) return
-    this.#retriesAtMs.add(Date.now() + ms)
+    // By whole milliseconds, of which there are few.
+    this.#retriesAtMs.add(Math.ceil(performance.now() + ms))
     this.#wakeIn(ms)
   }
 
@@ -88,7 +89,7 @@ export class Search {
   }
 
   #wakeIn(ms: number): void {
-    const atMs = Date.now() + ms
+    const atMs = performance.now() + ms
     if (this.#closed || atMs >= this.#wakeAtMs) return
     clearTimeout(this.#timer)
     this.#wakeAtMs = atMs
@@ -97,7 +98,7 @@ export class Search {
 
   #onTimer(): void {
     this.#wakeAtMs = Number.POSITIVE_INFINITY
-    const now = Date.now()
+    const now = performance.now()
     let all = now >= this.#pollAtMs
     if (all) {
       this.#pollAtMs = now + POLL_MS
@@ -177,14 +178,15 @@ export class Search {
     } catch (error) {
       slot.release()
       const failures = (this.#stuck.get(id)?.failures ?? 0) + 1
-      if (this.#stuck.size < MAX_STUCK) this.#stuck.set(id, { failures, untilMs: Date.now() + backoffMs(failures) })
+      if (this.#stuck.size < MAX_STUCK)
+        this.#stuck.set(id, { failures, untilMs: performance.now() + backoffMs(failures) })
       this.#actions.report(error)
       return false
     }
   }
 
   #passedOver(): ReadonlySet<string> {
-    const now = Date.now()
+    const now = performance.now()
     const passed = new Set<string>()
     for (const [id, { untilMs }] of this.#stuck) {
       if (untilMs > now) passed.add(id)
