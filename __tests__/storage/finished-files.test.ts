@@ -222,6 +222,24 @@ describe('removing a finished upload', () => {
     expect(restored.finished()).toEqual([])
   })
 
+  it('after a backup came back into the same directory, finished and unfinished files are known', async () => {
+    const { subject, storage, directory, finished: files, part } = openStorage()
+    const id = await finished(subject, { name: 'file' })
+    const other = await subject.create({ length: 10 })
+    await subject.append(other.id, bytes(5))
+    await storage.close()
+    jest.spyOn(storage, 'close').mockResolvedValue()
+    for (const path of [join(directory, 'file'), part(other.id), join(directory, '.resumable-upload/uploads.sqlite')]) {
+      replace(path, readFileSync(path))
+    }
+    const restored = openStorage(directory)
+    await restored.subject.assertBytes(id, bytes(5))
+    await restored.subject.append(other.id, bytes(5), { complete: true })
+    await restored.subject.assertBytes(other.id, bytes(5), bytes(5))
+    for (const each of [id, other.id]) expect(await remove(restored, each)).toBe('removed')
+    expect(files()).toEqual([])
+  })
+
   const itOnTwoFileSystems =
     existsSync('/dev/shm') && statSync('/dev/shm').dev !== statSync(tmpdir()).dev ? it : it.skip
 
@@ -383,7 +401,7 @@ describe('an unfinished file that something else has changed', () => {
   })
 })
 
-function replace(path: string, content: string): void {
+function replace(path: string, content: string | Uint8Array): void {
   writeFileSync(`${path}.new`, content)
   renameSync(`${path}.new`, path)
 }

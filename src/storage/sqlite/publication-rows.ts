@@ -47,12 +47,12 @@ export class PublicationRows {
   }
 
   /**
-   * Says which folder finished files lie in. If it is another one than before (the directory comes from a backup, say),
-   * what is known of their identities means nothing.
+   * Says which folder and which database this is. If either is another one than before (it comes from a backup, say),
+   * what is known of the identities of files means nothing.
    */
-  adopt(folder: string): void {
+  adopt(place: string): void {
     this.#writes.transaction(() => {
-      if (!this.#statements.write('adopt', folder)) return
+      if (!this.#statements.write('adopt', place)) return
       this.#database.exec('UPDATE uploads SET file = NULL WHERE file IS NOT NULL')
     })
   }

@@ -150,8 +150,8 @@ export class SQLiteRecords implements Records {
   }
 
   /** As {@link PublicationRows.adopt} has it. */
-  adopt(folder: string): void {
-    this.#publications.adopt(folder)
+  adopt(place: string): void {
+    this.#publications.adopt(place)
   }
 
   get(id: string): StoredUpload | undefined {

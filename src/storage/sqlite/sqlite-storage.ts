@@ -126,8 +126,8 @@ export class SQLiteStorage extends CombinedStorage {
     warnOfNetworkFileSystem(root)
     const blobs = new FileBlobs({ directory: root, partsDirectory: join(state, 'parts'), fileMode, directoryMode })
     const records = new SQLiteRecords({ path, driver, now, boot, foldsNames: foldsNames(root) })
-    const folder = statPath(state)
-    if (folder !== undefined) records.adopt(identityOf(folder))
+    // A backup may come back into the same folder: then the database is another file, as all others are.
+    records.adopt([state, path].map((each) => identityAt(each)).join(' '))
     records.recover((file, bytes, anew) => blobs.restore(file, bytes, anew))
     super(new BatchedRecords(records), blobs, now)
     this.directory = root
@@ -161,6 +161,11 @@ export class SQLiteStorage extends CombinedStorage {
     const above = namesAbove(name).find((folder) => isFile(join(this.directory, folder)))
     return above === undefined ? undefined : inTheWay(name, above)
   }
+}
+
+function identityAt(path: string): string {
+  const found = statPath(path)
+  return found === undefined ? '' : identityOf(found)
 }
 
 function isFile(path: string): boolean {
