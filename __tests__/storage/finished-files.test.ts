@@ -314,6 +314,28 @@ describe('an upload that may replace the file of its name', () => {
     taken.mockRestore()
   })
 
+  it('keeps its file after a move to another disk, although the one before was as large', async () => {
+    const { subject, directory } = openStorage()
+    const old = await subject.create({ name: 'avatar.png', length: 5 })
+    await subject.append(old.id, bytes(5), { complete: true, activeAtMs: 1 })
+    const { id } = await subject.create({ name: 'avatar.png', overwrite: true, length: 5 })
+    await subject.append(id, bytes(5), { complete: true, activeAtMs: 2 })
+    const copy = join(tempFolder(), 'copy')
+    cpSync(directory, copy, { recursive: true, filter: (path) => !path.includes('processes') })
+    for (const again of [false, true]) {
+      const moved = again ? join(tempFolder(), 'again') : copy
+      if (again) cpSync(copy, moved, { recursive: true, filter: (path) => !path.includes('processes') })
+      const opened = openStorage(moved)
+      await expect(opened.subject.read(old.id)).rejects.toMatchObject({ code: 'ERR_BYTES_GONE' })
+      await opened.subject.assertBytes(id, bytes(5))
+      if (!again) continue
+      expect(await remove(opened, old.id)).toBe('removed')
+      expect(readFileSync(join(moved, 'avatar.png'))).toEqual(bytes(5))
+      expect(await remove(opened, id)).toBe('removed')
+      expect(opened.finished()).toEqual([])
+    }
+  })
+
   it('has its bytes on the disk by a sync of its own: a power loss must not bring the file before back', async () => {
     const { subject, directory } = openStorage()
     await finished(subject, { name: 'x' })

@@ -14,6 +14,18 @@ const SQL = {
     ON CONFLICT (only) DO UPDATE SET identity = excluded.identity WHERE identity <> excluded.identity`,
 } as const
 
+/** In place of an identity: that of no file. */
+const REPLACED = ''
+
+/**
+ * The identity of each file is forgotten, so that its size decides; but for files that a later upload has replaced: the
+ * same file may have been sent again, and what is there is that one's.
+ */
+const FORGET = `UPDATE uploads SET file = iif(complete = 1 AND published = 1 AND EXISTS (
+    SELECT 1 FROM uploads AS later WHERE later.name_key = uploads.name_key AND later.id <> uploads.id AND later.complete = 1
+      AND later.published = 1 AND later.buried = 0 AND later.active_at > uploads.active_at), '${REPLACED}', NULL)
+  WHERE file IS NOT NULL AND file <> '${REPLACED}'`
+
 /** What is published, in SQLite. */
 export class PublicationRows {
   readonly #database: Database
@@ -53,7 +65,7 @@ export class PublicationRows {
   adopt(place: string): void {
     this.#writes.transaction(() => {
       if (!this.#statements.write('adopt', place)) return
-      this.#database.exec('UPDATE uploads SET file = NULL WHERE file IS NOT NULL')
+      this.#database.exec(FORGET)
     })
   }
 }
