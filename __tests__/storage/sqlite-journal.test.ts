@@ -14,6 +14,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { FileBlobs } from '../../src/storage/files/file-blobs.js'
+import { identityOf } from '../../src/storage/files/file-identity.js'
 import { JournalSettler } from '../../src/storage/journal-settler.js'
 import type { StoredUpload } from '../../src/storage/parts.js'
 import { publishLate } from '../../src/storage/publish.js'
@@ -177,6 +178,18 @@ describe('after another start of the system', () => {
     rmSync(stuck, { recursive: true })
     await start('two')
     expect(readFileSync(stuck).equals(bytes(100, 0))).toBe(true)
+  })
+
+  it('one that a start has made whole, and was killed before it wrote that down, is the file of the upload', async () => {
+    const { id, file } = await finished(await start('one'), SMALL)
+    writeFileSync(`${file}.restored`, SMALL)
+    renameSync(`${file}.restored`, file)
+    const subject = await start('two')
+    await subject.assertBytes(id, SMALL)
+    expect(await open?.get(id)).toMatchObject({ identity: identityOf(lstatSync(file, { bigint: true })) })
+    const { fence } = await subject.claim(id)
+    expect(await open?.remove(id, fence)).toBe('removed')
+    expect(existsSync(file)).toBe(false)
   })
 
   it('what was removed stays removed, and what has the name of it now is left alone', async () => {

@@ -163,7 +163,9 @@ export class FileBlobs implements Blobs {
     const path = this.#pathOf(file.blob)
     const target = this.#finished.pathOf(file.name)
     const found = statPath(target)
-    const isForeign = found?.isFile() && file.identity !== undefined && !isSameFile(found, file)
+    const isKnown = found?.isFile() && file.identity !== undefined && isSameFile(found, file)
+    // One with just these bytes is what a kill has left between the file that was made here and the record of it.
+    const isForeign = found?.isFile() && file.identity !== undefined && !isKnown && !hasBytes(target, bytes)
     // The application has moved the file away, and has another one there.
     if (isForeign && file.published) return file.identity
     // Nothing is written without need: the disk may be full.
@@ -171,7 +173,7 @@ export class FileBlobs implements Blobs {
       if (!anew && !isForeign && hasBytes(target, bytes)) {
         // What is left of the blob would be given the name once more.
         rmSync(path, { force: true })
-        return file.identity
+        return identityAt(target)
       }
       writeWhole(path, bytes)
     }
