@@ -232,6 +232,26 @@ it('due completions are looked for at the same pace after the clock was set back
   jest.useRealTimers()
 })
 
+it('requests that come and go while a hook runs leave nothing that waits for it', async () => {
+  const { storage, create, patch, handle } = startServer({ onUploadComplete: () => hook.promise })
+  const hook = deferred<undefined>()
+  const path = await create({ 'Upload-Length': '3' })
+  const answer = patch(path, 0, Buffer.from('abc'))
+  while ((await storage.get(idOf(path)))?.complete !== true) await new Promise(setImmediate)
+  const then = jest.spyOn(Promise.prototype, 'then')
+  const waited = new Map<unknown, number>()
+  const aborted = { signal: AbortSignal.abort() }
+  for (let request = 0; request < 20; request++) {
+    expect((await handle('HEAD', path, {}, undefined, aborted)).status).toBe(423)
+  }
+  for (const promise of then.mock.contexts) waited.set(promise, (waited.get(promise) ?? 0) + 1)
+  then.mockRestore()
+  expect(Math.max(...waited.values())).toBeLessThan(20)
+  hook.resolve(undefined)
+  expect((await answer).status).toBe(204)
+  expect((await handle('HEAD', path)).status).toBe(200)
+})
+
 describe('a hook that takes too long', () => {
   beforeEach(() => jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'queueMicrotask'] }))
   afterEach(() => jest.useRealTimers())

@@ -36,6 +36,8 @@ export class Waits {
   readonly #core: () => Core
   readonly #actions: WaitActions
   readonly #watches = new Map<string, Watch>()
+  /** Who waits for each try that runs. */
+  readonly #ends = new WeakMap<Promise<unknown>, Set<() => void>>()
   #stopped = false
 
   /**
@@ -109,12 +111,38 @@ export class Waits {
     abandon()
   }
 
+  /**
+   * Settles when a try is over, or nobody waits for it any more. Not by a race: what has waited for a promise stays in
+   * memory as long as that does not settle, and a hook may run for hours while any number of requests come and go.
+   */
+  #end(running: Promise<unknown>, abandoned: Promise<void>): Promise<void> {
+    const ends = this.#ends.get(running) ?? this.#endsOf(running)
+    return new Promise((resolve) => {
+      const end = (): void => {
+        ends.delete(end)
+        resolve()
+      }
+      ends.add(end)
+      void abandoned.then(end)
+    })
+  }
+
+  #endsOf(running: Promise<unknown>): Set<() => void> {
+    const ends = new Set<() => void>()
+    const endAll = (): void => {
+      for (const end of ends) end()
+    }
+    this.#ends.set(running, ends)
+    running.then(endAll, endAll)
+    return ends
+  }
+
   async #run(id: string, waiting: ReadonlySet<unknown>, abandoned: Promise<void>): Promise<void> {
     const { options, claims } = this.#core()
     do {
       const running = this.#actions.running(id)
       // One that fails is tried again later, and its error is reported by who made it.
-      if (running !== undefined) await Promise.race([running.catch(() => {}), abandoned])
+      if (running !== undefined) await this.#end(running, abandoned)
       const upload = await options.storage.get(id)
       const completion = upload?.completion
       if (upload === undefined || completion === undefined || this.#actions.isThrough(upload)) return
