@@ -219,19 +219,24 @@ function keepIdentities(directory: string, written: ReadonlyMap<Node, string>): 
     // What is in the log is left there.
     database.exec('PRAGMA wal_autocheckpoint = 0')
     if (database.prepare("SELECT 1 FROM sqlite_master WHERE name = 'place'").get() === undefined) return
-    const place = database.prepare('UPDATE place SET identity = ? WHERE identity = ?')
+    // The database is a copy in the end, which is made of this one.
+    writeFileSync(`${path}.kept`, '')
     const file = database.prepare('UPDATE uploads SET file = ? WHERE file = ?')
-    let places = 0
+    const nowOf = new Map<string, string>()
     database.exec('BEGIN IMMEDIATE')
     for (const [{ kind, identity }, at] of written) {
       if (identity === undefined) continue
-      const now = identityOf(lstatSync(at, { bigint: true }))
-      if (kind === 'folder') places += Number(place.run(now, identity).changes)
+      const now = identityOf(lstatSync(at === path ? `${path}.kept` : at, { bigint: true }))
+      if (kind === 'folder' || at === path) nowOf.set(identity, now)
       else file.run(now, identity)
     }
+    const known = database.prepare('SELECT identity FROM place').all() as { identity: string }[]
+    for (const { identity } of known) {
+      const now = identity.split(' ').map((one) => nowOf.get(one))
+      if (now.includes(undefined)) throw new Error('the trace does not show what the folder of the database is told by')
+      database.prepare('UPDATE place SET identity = ?').run(now.join(' '))
+    }
     database.exec('COMMIT')
-    const [known] = database.prepare('SELECT count(*) AS places FROM place').all() as [{ places: number }]
-    if (places < known.places) throw new Error('the trace does not show what the folder of the database is told by')
     for (const suffix of ['', '-wal'])
       if (existsSync(path + suffix)) copyFileSync(path + suffix, `${path}${suffix}.kept`)
   } finally {
