@@ -139,4 +139,7 @@ const LATER: readonly string[] = [
   `DROP INDEX uploads_unfinished; DROP INDEX uploads_finished;
    CREATE INDEX uploads_unfinished ON uploads (active_at) WHERE buried = 0 AND ${IS_UNFINISHED};
    CREATE INDEX uploads_finished ON uploads (active_at) WHERE buried = 0 AND ${IS_SETTLED};`,
+  `DROP INDEX IF EXISTS uploads_unfinished; DROP INDEX IF EXISTS uploads_finished;
+   CREATE INDEX uploads_unfinished ON uploads (created_at) WHERE buried = 0 AND ${IS_UNFINISHED};
+   CREATE INDEX uploads_finished ON uploads (created_at) WHERE buried = 0 AND ${IS_SETTLED};`,
 ]

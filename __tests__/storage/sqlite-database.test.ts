@@ -103,7 +103,8 @@ describe('SQLiteStorage: versions of the schema', () => {
     await storage.close()
     const database = openDatabase(join(directory, STATE, 'uploads.sqlite'))
     database.exec(
-      `DROP INDEX uploads_ready; ALTER TABLE uploads DROP COLUMN waits_for; PRAGMA user_version = ${BEFORE_COUNTS}`,
+      `DROP INDEX uploads_ready; ALTER TABLE uploads DROP COLUMN waits_for; PRAGMA user_version = ${BEFORE_COUNTS};
+       CREATE INDEX uploads_unfinished ON uploads (active_at); CREATE INDEX uploads_finished ON uploads (active_at);`,
     )
     database.close()
 
@@ -360,6 +361,7 @@ it('no statement walks over all uploads', async () => {
   const storage = new SQLiteStorage({ directory })
   const texts = prepare.mock.calls.map(([sql]) => sql).filter((sql) => /\buploads\b/.test(sql))
   prepare.mockRestore()
+  await storage.expired({ unfinishedSinceMs: 0, finishedSinceMs: 0, limit: 1 })
   await storage.close()
   expect(texts.length).toBeGreaterThan(25)
   const tables = openDatabase(join(directory, STATE, 'uploads.sqlite'))
@@ -403,4 +405,24 @@ it('no statement walks over all uploads', async () => {
   )
   expect(due).toHaveLength(1)
   expect(plans.filter(({ sql, detail }) => sql === due[0]?.sql && /TEMP B-TREE/.test(detail))).toEqual([])
+})
+
+it('only the first search for expired uploads makes an index for it', async () => {
+  const directory = tempFolder()
+  const storage = new SQLiteStorage({ directory })
+  const tables = openDatabase(join(directory, STATE, 'uploads.sqlite'))
+  const indexes = () =>
+    (tables.prepare("SELECT name FROM sqlite_schema WHERE type = 'index'").all() as { name: string }[])
+      .map(({ name }) => name)
+      .filter((name) => /finished/.test(name))
+  await storage.create(newUpload(1))
+  expect(indexes()).toEqual([])
+  expect(
+    await storage.expired({ unfinishedSinceMs: Number.MAX_SAFE_INTEGER, finishedSinceMs: undefined, limit: 10 }),
+  ).toHaveLength(1)
+  expect(indexes()).toEqual(['uploads_unfinished'])
+  await storage.expired({ unfinishedSinceMs: 0, finishedSinceMs: 0, limit: 10 })
+  expect(indexes()).toEqual(['uploads_unfinished', 'uploads_finished'])
+  tables.close()
+  await storage.close()
 })

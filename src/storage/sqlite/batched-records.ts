@@ -81,7 +81,7 @@ export class BatchedRecords implements Records {
   }
 
   expired(request: ExpiredRequest): Promise<readonly string[]> {
-    return this.#batch.read(() => this.#records.expired(request))
+    return this.#batch.write(() => this.#records.expired(request))
   }
 
   lease(name: string, request: { readonly owner: string; readonly ttlMs: number }): Promise<boolean> {

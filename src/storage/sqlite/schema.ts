@@ -103,6 +103,8 @@ const MIGRATIONS: readonly string[] = [
    DROP INDEX uploads_finished;
    CREATE INDEX uploads_unfinished ON uploads (created_at) WHERE buried = 0 AND ${IS_UNFINISHED};
    CREATE INDEX uploads_finished ON uploads (created_at) WHERE buried = 0 AND ${IS_SETTLED};`,
+  // They are made again with the first search for what has expired: most databases are never searched for that.
+  'DROP INDEX uploads_unfinished; DROP INDEX uploads_finished;',
 ]
 
 /** The version that this package writes. */
