@@ -104,13 +104,32 @@ export interface Tombstone {
 }
 
 /** An upload that is to be created. */
-export type NewUpload = Omit<Upload, 'offset' | 'complete' | 'published' | 'completion' | 'holder' | 'activeAtMs'>
+export interface NewUpload
+  extends Omit<Upload, 'offset' | 'complete' | 'published' | 'completion' | 'holder' | 'activeAtMs'> {
+  /**
+   * Whether the id was just made of 128 random bits, and the name is the id: no other upload can have either, nor a name above
+   * or below it, so that a storage need look for nothing but the id.
+   */
+  readonly isFresh?: boolean | undefined
+}
 
 /** The record of an upload that was created just now. */
 export function untouched(upload: NewUpload): Upload {
   const { id, name, length, metadata, attributes, createdAtMs, overwrite, concat } = upload
-  const begun = { offset: 0, complete: false, holder: undefined, activeAtMs: createdAtMs }
-  return { id, name, length, metadata, attributes, createdAtMs, overwrite, concat, ...begun }
+  return {
+    id,
+    name,
+    length,
+    offset: 0,
+    metadata,
+    attributes,
+    createdAtMs,
+    activeAtMs: createdAtMs,
+    complete: false,
+    overwrite,
+    concat,
+    holder: undefined,
+  }
 }
 
 /** Whether an upload has all its bytes, and its finished file no name yet. */

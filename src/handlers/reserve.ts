@@ -29,7 +29,8 @@ export async function reserve(
   const createdAtMs = now()
   const id = generateId ? await generateId(hookRequest(request)) : randomId(createdAtMs)
   const { length, metadata, concat } = wanted
-  let upload: NewUpload = { id, name: id, length, metadata, attributes: undefined, createdAtMs, concat }
+  const isFresh = generateId === undefined
+  let upload: NewUpload = { id, name: id, length, metadata, attributes: undefined, createdAtMs, concat, isFresh }
   if (hooks.onUploadCreate !== undefined) {
     const event = {
       request: hookRequest(request),
@@ -72,6 +73,7 @@ function decided(upload: NewUpload, decision: CreateDecision): NewUpload {
     ...upload,
     id,
     name,
+    isFresh: upload.isFresh && id === upload.id && name === id,
     metadata: metadata ? formatUploadMetadata(metadata) : upload.metadata,
     attributes: attributes && copyAttributes(attributes),
     ...(overwrite && { overwrite }),

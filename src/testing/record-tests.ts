@@ -58,6 +58,7 @@ export function testRecords({ test, has }: Suite): void {
     const first = await subject.create({ length: 10, metadata: 'a' })
     const again = newUpload(subject.clock.now(), { id: first.id, name: 'another-name', length: 20, metadata: 'b' })
     assert.equal(await subject.storage.create(again), 'exists')
+    assert.equal(await subject.storage.create({ ...again, name: first.id, isFresh: true }), 'exists')
     assert.deepEqual([(await subject.get(first.id)).length, (await subject.get(first.id)).metadata], [10, 'a'])
   })
 

@@ -57,8 +57,9 @@ export class MemoryRecords implements Records {
     if (this.#hasLeftBytes(upload.id)) return 'exists'
     // Time goes on, so an id that is used again begins with a fence beyond all that its former upload had.
     const fence = this.#now()
+    const { isFresh: _, ...kept } = upload
     const record: StoredUpload = {
-      ...upload,
+      ...kept,
       attributes: attributesOf(upload),
       concat: upload.concat,
       activeAtMs: upload.createdAtMs,

@@ -20,11 +20,10 @@ const BLOBS_ARE_FREE = `NOT EXISTS (SELECT 1 FROM sharing WHERE blob = ?)
   AND NOT EXISTS (SELECT 1 FROM sharing WHERE blob > ? || '.' AND blob < ? || '/')`
 
 const SQL = {
-  // The primary key says whether another upload has the id, which is the name as well, without a folder above it.
-  create: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE} ON CONFLICT DO NOTHING`,
-  createFolded: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE}
-      AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ? COLLATE NOCASE)
-    ON CONFLICT DO NOTHING`,
+  // The primary key says whether another upload has the id, …
+  createFresh: `${INSERT} WHERE true ON CONFLICT DO NOTHING`,
+  // … which may be the name as well, without a folder above it.
+  createUnnamed: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE} ON CONFLICT DO NOTHING`,
   createNamed: `${INSERT} WHERE ${NAME_IS_FREE} AND ${BLOBS_ARE_FREE}
       AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ?)
       AND NOT EXISTS (SELECT 1 FROM uploads WHERE id = ? AND name_key IS NULL AND ${STAYS})
@@ -58,10 +57,10 @@ export class Names {
 
   /** @returns whether id and name were free */
   create(upload: NewUpload, fence: number): boolean {
-    const { id, length, metadata, createdAtMs, attributes, concat, name, overwrite = false } = upload
+    const { id, length, metadata, createdAtMs, attributes, concat, name, overwrite = false, isFresh } = upload
     const key = this.#keyOf(name)
     const replaces = overwrite ? 1 : 0
-    const values = [
+    const record = [
       id,
       name === id ? null : name,
       key === id ? null : key,
@@ -73,19 +72,12 @@ export class Names {
       concat ? JSON.stringify(concat) : null,
       replaces,
       fence,
-      // What is looked for.
-      key,
-      replaces,
-      key,
-      key,
-      id,
-      id,
-      id,
     ]
-    if (key === id && !this.#folds) return this.#statements.write('create', ...values)
-    if (key === id) return this.#statements.write('createFolded', ...values, id)
+    if (isFresh) return this.#statements.write('createFresh', ...record)
+    const free = [key, replaces, key, key, id, id, id]
+    if (key === id && !this.#folds) return this.#statements.write('createUnnamed', ...record, ...free)
     const above = name === id ? null : JSON.stringify(namesAbove(key))
-    return this.#statements.write('createNamed', ...values, id, key, replaces, above, above)
+    return this.#statements.write('createNamed', ...record, ...free, id, key, replaces, above, above)
   }
 
   /** Why an upload could not be created. */
