@@ -28,7 +28,11 @@ export class Space {
    * Checks that this many bytes more would leave enough space.
    * @throws TusError `ERR_LOW_SPACE`
    */
-  async check(bytes: number): Promise<void> {
+  check(bytes: number): void | Promise<void> {
+    return this.#options.minFreeBytes === 0 ? undefined : this.#check(bytes)
+  }
+
+  async #check(bytes: number): Promise<void> {
     if ((await this.#left()) < bytes) throw new TusError('ERR_LOW_SPACE')
   }
 

@@ -21,8 +21,7 @@ export async function readOffset(
 ): Promise<TusResponse> {
   const read = await settled(core, request, id, createdAtMs)
   if (read === undefined || (await isExpired(core, read))) throw await missing(core, id, read)
-  const published = await core.publications.settled(read)
-  const upload = published && (await core.completions.settled(published, () => request.options.signal))
+  const upload = read.complete ? await settledFile(core, request, read) : read
   if (upload === undefined || !isFrom(upload, read.createdAtMs)) throw await missing(core, id)
   const headers: Record<string, string> = { ...upload.completion?.result?.headers }
   const pending = upload.concat?.partials !== undefined && !upload.complete
@@ -36,6 +35,12 @@ export async function readOffset(
   if (upload.metadata !== undefined) headers['Upload-Metadata'] = upload.metadata
   Object.assign(headers, expiryHeader(expiresWith(core, upload, partials)))
   return { status: 200, headers, body: undefined }
+}
+
+/** A complete upload once clients may be told of it. */
+async function settledFile(core: Core, request: TusRequest, read: Upload): Promise<Upload | undefined> {
+  const published = await core.publications.settled(read)
+  return published && core.completions.settled(published, () => request.options.signal)
 }
 
 async function settled(

@@ -5,7 +5,8 @@ export const CHUNK_TYPE = 'application/offset+octet-stream'
 
 /** Whether a `Content-Type` is that of a chunk; parameters and case do not matter. */
 export function isChunkType(contentType: string | undefined): boolean {
-  return contentType?.split(';')[0]?.trim().toLowerCase() === CHUNK_TYPE
+  // Nearly always it is just this.
+  return contentType === CHUNK_TYPE || contentType?.split(';')[0]?.trim().toLowerCase() === CHUNK_TYPE
 }
 
 /** A media type that may stand in a header. */
