@@ -49,9 +49,7 @@ export class Names {
     // Ids name files, too. Only where it matters there is an index for it.
     if (folds) database.exec('CREATE INDEX IF NOT EXISTS uploads_by_folded_id ON uploads (id COLLATE NOCASE)')
     const createNamed = folds ? SQL.createNamed.replaceAll('id = ?', 'id = ? COLLATE NOCASE') : SQL.createNamed
-    // Without that index it would walk over all uploads.
-    const createFolded = folds ? SQL.createFolded : SQL.create
-    this.#statements = new Statements(database, { ...SQL, createNamed, createFolded }, writes)
+    this.#statements = new Statements(database, { ...SQL, createNamed }, writes)
     this.#folds = folds
   }
 
