@@ -37,14 +37,15 @@ beforeEach(() => {
   directory = tempFolder()
 })
 
-afterEach(async () => {
+afterEach(stop)
+
+async function stop(): Promise<void> {
   await open?.close()
   open = undefined
-})
+}
 
 async function start(boot = 'one'): Promise<Subject> {
-  await open?.close()
-  open = undefined
+  await stop()
   open = new SQLiteStorage({ directory, boot })
   return new Subject(open, { clock: { now: Date.now, advance: () => {} }, leaseMs: 60_000 })
 }
@@ -190,6 +191,25 @@ describe('after another start of the system', () => {
     const { fence } = await subject.claim(id)
     expect(await open?.remove(id, fence)).toBe('removed')
     expect(existsSync(file)).toBe(false)
+  })
+
+  it('one that was made whole is so again if the power is lost once more, before anything of that has reached the disk', async () => {
+    const { id, file } = await finished(await start('one'), SMALL)
+    await stop()
+    rmSync(file)
+    const database = join(directory, '.resumable-upload/uploads.sqlite')
+    const before = readFileSync(database)
+    for (const boot of ['two', 'three', 'four']) {
+      await start(boot)
+      await stop()
+      writeFileSync(database, before)
+      truncateSync(file, 100)
+    }
+    const subject = await start('five')
+    await subject.assertBytes(id, SMALL)
+    while ((await open?.vacuum(100))?.more);
+    expect(parts()).toEqual([])
+    expect(readFileSync(file).equals(SMALL)).toBe(true)
   })
 
   it('what was removed stays removed, and what has the name of it now is left alone', async () => {

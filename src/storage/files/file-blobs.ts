@@ -8,6 +8,7 @@ import {
   constants as fsConstants,
   fstatSync,
   ftruncateSync,
+  linkSync,
   open,
   openSync,
   read,
@@ -50,6 +51,9 @@ const PROMPT_MS = 100
 const TAKE_BACK_TRIES = 5
 /** So many names of a folder are fetched with one trip through the thread pool. */
 const LISTED_AT_ONCE = 256
+
+/** Ends the second name of a file that was made whole. */
+const SPARE = '.restored'
 
 /** Syncs one folder for all who wait for that. */
 interface FolderSync {
@@ -138,11 +142,11 @@ export class FileBlobs implements Blobs {
 
   async takeBack(file: FinishedFile, blob: string): Promise<void> {
     this.#finished.takeBack(file, this.#pathOf(blob))
-    // Before the record says so, or a power loss might leave the bytes where no record looks for them. It comes after a
-    // sync that failed, so another one may fail as well.
+    // Before the record says so, or a power loss might leave the bytes where no record looks for them, or the name with a
+    // file that no record knows. It comes after a sync that failed, so another one may fail as well.
     for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
       try {
-        return await this.#syncParts()
+        return void (await Promise.all([this.#syncParts(), this.syncPlaced(file.name)]))
       } catch {}
     }
   }
@@ -162,10 +166,13 @@ export class FileBlobs implements Blobs {
   restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): string | undefined {
     const path = this.#pathOf(file.blob)
     const target = this.#finished.pathOf(file.name)
-    const found = statPath(target)
-    const isKnown = found?.isFile() && file.identity !== undefined && isSameFile(found, file)
+    let found = statPath(target)
+    const spare = statPath(`${path}${SPARE}`)
+    const isSpare = found !== undefined && spare?.ino === found.ino && spare.dev === found.dev
+    const isKnown = found?.isFile() && file.identity !== undefined && (isSpare || isSameFile(found, file))
     // One with just these bytes is what a kill has left between the file that was made here and the record of it.
     const isForeign = found?.isFile() && file.identity !== undefined && !isKnown && !hasBytes(target, bytes)
+
     // The application has moved the file away, and has another one there.
     if (isForeign && file.published) return file.identity
     // Nothing is written without need: the disk may be full.
@@ -175,6 +182,8 @@ export class FileBlobs implements Blobs {
         rmSync(path, { force: true })
         return identityAt(target)
       }
+      // Another file will be the spare one, and this one be told by nothing from then on.
+      if (isSpare) found = void rmSync(target, { force: true })
       writeWhole(path, bytes)
     }
     const identity = identityAt(path)
@@ -280,16 +289,26 @@ export class FileBlobs implements Blobs {
   }
 }
 
-/** Half of a blob must never have its name: whoever looks for that gives it the name of the finished file. */
+/**
+ * Half of a blob must never have its name: whoever looks for that gives it the name of the finished file. The file keeps a
+ * spare name, which tells it from others if the power is lost before the record with its identity has reached the disk.
+ * The vacuum removes that name, after a sync of the records, as it does what a kill leaves.
+ */
 function writeWhole(path: string, bytes: Uint8Array): void {
-  // What a kill leaves under this name the vacuum removes.
-  const half = `${path}.restored`
+  const spare = `${path}${SPARE}`
+  rmSync(spare, { force: true })
   try {
-    writeFileSync(half, bytes)
-    renameSync(half, path)
+    writeFileSync(spare, bytes)
+    rmSync(path, { force: true })
   } catch (error) {
-    rmSync(half, { force: true })
+    rmSync(spare, { force: true })
     throw error
+  }
+  try {
+    linkSync(spare, path)
+  } catch {
+    // Without hard links it has no spare name.
+    renameSync(spare, path)
   }
 }
 
