@@ -10,7 +10,7 @@ import { asksForFile, describeFile } from './handlers/describe-file.js'
 import { download } from './handlers/get.js'
 import { readOffset } from './handlers/head.js'
 import { missing } from './handlers/missing.js'
-import { describeServer } from './handlers/options.js'
+import { describeServer, methodsOfUploads } from './handlers/options.js'
 import { appendChunk } from './handlers/patch.js'
 import { createUpload } from './handlers/post.js'
 import { type HookUpload, hookRequest, hookUpload } from './hooks.js'
@@ -90,14 +90,7 @@ export class TusServer<Context = unknown> {
       onError: (error) => this.reportError(error),
       warn: (message) => this.warn(message),
     })
-    const { downloads, storage, termination } = resolved
-    this.#methods = [
-      'OPTIONS',
-      'HEAD',
-      'PATCH',
-      ...(termination ? ['DELETE'] : []),
-      ...(downloads && storage.read !== undefined ? ['GET'] : []),
-    ]
+    this.#methods = methodsOfUploads(resolved)
     this.#sweeper = new Sweeper(this.#core, (error) => this.reportError(error))
     // What a kill has left behind is tidied up later; no request depends on it.
     this.#sweeper.start()

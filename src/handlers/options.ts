@@ -33,3 +33,14 @@ export function describeServer(core: Core): TusResponse {
     body: undefined,
   }
 }
+
+/** The methods that uploads answer. */
+export function methodsOfUploads({ downloads, storage, termination }: Core['options']): readonly string[] {
+  return [
+    'OPTIONS',
+    'HEAD',
+    'PATCH',
+    ...(termination ? ['DELETE'] : []),
+    ...(downloads && storage.read !== undefined ? ['GET'] : []),
+  ]
+}
