@@ -10,7 +10,7 @@ import { checkTusServer, warnIfUnprepared } from './prepare-server.js'
 import { bodyOf, headersOf, isStillComing } from './request-body.js'
 import { originOf } from './request-origin.js'
 import { type AdapterRequest, misroutedBy, type Target, targetBelowWildcard, targetOf } from './request-target.js'
-import { markReceiving } from './request-timeout.js'
+import { markAnswered, markReceiving } from './request-timeout.js'
 import { sendResponse } from './send-response.js'
 
 const DEFAULT_BUFFER_LIMIT = 16 * 1024
@@ -60,11 +60,14 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
     const { path, baseUrl } = target
     const serve = (): void => {
       const body = bodyOf(req, bufferLimit)
-      if (body !== undefined) warnIfUnprepared(tus, req)
+      if (body !== undefined) {
+        markReceiving(req)
+        warnIfUnprepared(tus, req)
+      }
       tus
         .handleRequest(method, path, headersOf(req, body), body, new RequestOptions(req, res, baseUrl))
         .then((response) => {
-          markReceiving(req, false)
+          markAnswered(req)
           if (!forwardErrors || response.error === undefined) {
             return sendResponse(req, res, response, (answer) => tus.watch(answer))
           }
@@ -78,7 +81,6 @@ export function tusMiddleware(tus: TusServer, options: TusMiddlewareOptions = {}
           req.socket.destroy()
         })
     }
-    markReceiving(req, true)
     serveInTurn(req, res, serve)
   }
 }

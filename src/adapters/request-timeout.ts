@@ -2,26 +2,44 @@
 
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { Server as SecureServer } from 'node:https'
+import type { Socket } from 'node:net'
 import { Bag, type BagMember } from '../bag.js'
 
 /** A request is ended after at most this share of the timeout more. */
 const CHECKS_PER_TIMEOUT = 4
 
-/** Marks a request that an upload server is receiving: for every copy of this package. */
+/**
+ * The request of a connection that an upload server is receiving: for every copy of this package. It is a property of the
+ * connection, which lasts, since adding one to each request is expensive once Express has changed its prototype.
+ */
 const RECEIVING = Symbol.for('resumable-upload.receiving')
 
-interface MarkedRequest extends IncomingMessage {
-  [RECEIVING]?: boolean
+interface MarkedSocket extends Socket {
+  [RECEIVING]?: IncomingMessage | undefined
 }
 
-/** Says that an upload server is receiving a request, or that it has its answer. Until then it may take as long as it likes. */
-export function markReceiving(req: IncomingMessage, receiving: boolean): void {
-  const marked: MarkedRequest = req
-  marked[RECEIVING] = receiving
+/** Says that an upload server is receiving a request. Until {@link markAnswered} it may take as long as it likes. */
+export function markReceiving(req: IncomingMessage): void {
+  // The streams of HTTP/2 are not timed, and their connection is only lent to them.
+  if (req.httpVersionMajor > 1) return
+  const socket: MarkedSocket = req.socket
+  socket[RECEIVING] = req
+}
+
+/** Says that a request has its answer. */
+export function markAnswered(req: IncomingMessage): void {
+  if (req.httpVersionMajor > 1) return
+  const socket: MarkedSocket = req.socket
+  if (socket[RECEIVING] === req) socket[RECEIVING] = undefined
+}
+
+function isReceived(req: IncomingMessage): boolean {
+  const socket: MarkedSocket = req.socket
+  return socket[RECEIVING] === req
 }
 
 interface Watched extends BagMember {
-  readonly req: MarkedRequest
+  readonly req: IncomingMessage
   readonly res: ServerResponse
   bytes: number
   /** Since when its time counts. */
@@ -43,7 +61,7 @@ export function replaceRequestTimeout(
   // It was a limit of the headers, too.
   server.headersTimeout = Math.min(server.headersTimeout || timeoutMs, timeoutMs)
   const requests = new Bag<Watched>()
-  server.prependListener('request', (req: MarkedRequest, res: ServerResponse) => {
+  server.prependListener('request', (req: IncomingMessage, res: ServerResponse) => {
     const { headers, socket, httpVersionMajor } = req
     // As Node, which does not time the streams of HTTP/2.
     if (httpVersionMajor > 1) return
@@ -62,12 +80,12 @@ export function replaceRequestTimeout(
       const { bytesRead, destroyed } = req.socket
       if (req.complete || req.destroyed || destroyed) requests.delete(request)
       // A connection may be any Duplex, as of a tunnel. Nobody counts its bytes.
-      else if (req[RECEIVING] && (bytesRead !== request.bytes || bytesRead === undefined || isHeldUp(req))) {
+      else if (isReceived(req) && (bytesRead !== request.bytes || bytesRead === undefined || isHeldUp(req))) {
         request.bytes = bytesRead
         request.sinceMs = now
       } else if (now - request.sinceMs >= timeoutMs) {
         requests.delete(request)
-        if (req[RECEIVING]) req.socket.destroy()
+        if (isReceived(req)) req.socket.destroy()
         else answerTimeout(server, request)
       }
     }
