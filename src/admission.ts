@@ -19,8 +19,8 @@ export interface Turn extends BagMember {
 }
 
 /**
- * Lets a few bodies be read at a time. While others wait, a body has a turn only as long as it has bytes: the first moment
- * in which its client sends none ends it, so slow clients don't hold up fast ones, however many they are.
+ * Lets a few bodies be read at a time. While others wait, a body has a turn only as long as it has bytes: the first
+ * moment in which its client sends none ends it, so slow clients don't hold up fast ones, however many they are.
  */
 export class Turns {
   readonly #limit: number
@@ -61,7 +61,10 @@ export class Turns {
     })
   }
 
-  /** Says that a reader has taken all there was, and waits for its client: its turn ends if others wait and nothing comes. */
+  /**
+   * Says that a reader has taken all there was, and waits for its client: its turn ends if others wait and nothing
+   * comes.
+   */
   idle(turn: Turn): void {
     turn.idle = true
     if (this.contended) this.#checkIdle()
@@ -94,8 +97,8 @@ export class Turns {
   }
 
   /**
-   * Ends the turns of those that wait for their clients. Between the two callbacks the loop has polled all sockets: what
-   * the kernel had of a body has reached it by then.
+   * Ends the turns of those that wait for their clients. Between the two callbacks the loop has polled all sockets:
+   * what the kernel had of a body has reached it by then.
    */
   #checkIdle(): void {
     if (this.#checking) return

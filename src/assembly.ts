@@ -10,7 +10,8 @@ const HOPELESS = { 'too-large': 413, gone: 410 } as const
 
 /**
  * Assembles a final upload if its partial uploads are complete. May be called again and again.
- * @param isFinished - whether the caller does what is left to be done then, at once; if not, it is done in the background
+ * @param isFinished - whether the caller does what is left to be done then, at once; if not, it is done in the
+ *   background
  */
 export async function assemble(core: Core, id: string, isFinished = false): Promise<AssemblyResult> {
   const { storage, durability, leaseMs, now } = core.options

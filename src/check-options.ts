@@ -190,7 +190,9 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best
 }
 
-/** How many characters must be inserted, deleted, changed or swapped with their neighbour (optimal string alignment). */
+/**
+ * How many characters must be inserted, deleted, changed or swapped with their neighbour (optimal string alignment).
+ */
 function distanceOf(one: string, other: string): number {
   let [before, row]: [number[], number[]] = [[], Array.from({ length: other.length + 1 }, (_, index) => index)]
   for (let i = 1; i <= one.length; i++) {

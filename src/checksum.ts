@@ -31,8 +31,8 @@ interface Digest {
 /**
  * What a request says of its body's checksum (https://tus.io/protocols/resumable-upload#checksum).
  *
- * A trailer names its algorithm after the body, so all that are offered are computed where one is announced. A trailer beside
- * a header is verified as well.
+ * A trailer names its algorithm after the body, so all that are offered are computed where one is announced. A trailer
+ * beside a header is verified as well.
  * @returns `undefined` if it says nothing
  * @throws TusError `ERR_INVALID_CHECKSUM` or `ERR_UNKNOWN_CHECKSUM_ALGORITHM`
  */

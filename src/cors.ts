@@ -11,8 +11,8 @@ export type OriginCheck = (origin: string) => boolean | Promise<boolean>
 /** Options for requests from pages of other origins. */
 export interface CorsOptions {
   /**
-   * Who may: one origin (`'https://app.example'`), a list, a function, or `'*'` for all. Origins are written as browsers
-   * send them: in lower case, without a path, a slash at the end or the port that is the scheme's own.
+   * Who may: one origin (`'https://app.example'`), a list, a function, or `'*'` for all. Origins are written as
+   * browsers send them: in lower case, without a path, a slash at the end or the port that is the scheme's own.
    * @default '*'
    */
   readonly origin?: string | readonly string[] | OriginCheck | undefined
@@ -27,8 +27,9 @@ export interface CorsOptions {
    */
   readonly maxAge?: number | undefined
   /**
-   * Whether pages of a public network may reach a server on a private one (https://wicg.github.io/private-network-access/),
-   * such as a storage at home: a browser that asks for it in a preflight is told so. The origins decide who may at all.
+   * Whether pages of a public network may reach a server on a private one
+   * (https://wicg.github.io/private-network-access/), such as a storage at home: a browser that asks for it in a
+   * preflight is told so. The origins decide who may at all.
    * @default false: a public page reaches no private server that does not say so
    */
   readonly privateNetwork?: boolean | undefined

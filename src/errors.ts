@@ -127,9 +127,9 @@ export class TusError extends Error {
 }
 
 /**
- * Whether an error is a {@link TusError}, and so a refusal with an answer: of this copy of the package or of another one,
- * where `instanceof` says no. A `code` that happens to be one of {@link ERRORS} makes no TusError. A newer version's may
- * have a `code` that is not in this version's table.
+ * Whether an error is a {@link TusError}, and so a refusal with an answer: of this copy of the package or of another
+ * one, where `instanceof` says no. A `code` that happens to be one of {@link ERRORS} makes no TusError. A newer
+ * version's may have a `code` that is not in this version's table.
  */
 export function isTusError(error: unknown): error is TusError {
   if (typeof error !== 'object' || error === null) return false
@@ -158,7 +158,10 @@ const SQLITE_FULL = 13
 /** The code by which a storage says that it is not there, and may be a moment later. */
 const UNAVAILABLE = 'EUNAVAILABLE'
 
-/** Any error as a {@link TusError}: itself, a full disk as 507, a storage that is away as 503, everything else as a bare 500 with its cause. */
+/**
+ * Any error as a {@link TusError}: itself, a full disk as 507, a storage that is away as 503, everything else as a bare
+ * 500 with its cause.
+ */
 export function toTusError(error: unknown): TusError {
   if (isTusError(error)) return Object.hasOwn(ERRORS, error.code) ? error : adoptTusError(error)
   const code = codeFor(error)

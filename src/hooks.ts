@@ -40,16 +40,16 @@ export interface CreateDecision {
   readonly name?: string | undefined
   /**
    * Whether the finished file takes the place of the file that has its name, in one step and only once it is whole. An
-   * upload that had the name stays finished, but has no file any more; of several that are on their way at the same time
-   * the last to finish counts.
+   * upload that had the name stays finished, but has no file any more; of several that are on their way at the same
+   * time the last to finish counts.
    * @default false: an upload whose name is taken is refused by 409
    */
   readonly overwrite?: boolean | undefined
   /** Takes the place of the client's metadata. */
   readonly metadata?: Readonly<Record<string, string>> | undefined
   /**
-   * Values of the application's own, kept with the upload and never sent to clients, as JSON holds them: a date comes back
-   * as a string, and what JSON can't hold (BigInt, Map, NaN) is an error.
+   * Values of the application's own, kept with the upload and never sent to clients, as JSON holds them: a date comes
+   * back as a string, and what JSON can't hold (BigInt, Map, NaN) is an error.
    */
   readonly attributes?: Readonly<Record<string, unknown>> | undefined
 }
@@ -110,20 +110,20 @@ export interface Hooks<Context = unknown> {
   readonly onChunkReceived?: Hook<UploadEvent<Context>> | undefined
   /**
    * After all bytes of an upload are committed, at least once for each: if it fails, or the process dies before it has
-   * returned, it runs again, until it succeeds. Not for partial uploads of a concatenation. What it returns becomes part
-   * of the finishing answer. Throwing a {@link TusError} is a verdict: the upload is removed, and requests for it are
-   * answered by that status from then on. Throwing anything else is a failure: it is tried again, later each time.
+   * returned, it runs again, until it succeeds. Not for partial uploads of a concatenation. What it returns becomes
+   * part of the finishing answer. Throwing a {@link TusError} is a verdict: the upload is removed, and requests for it
+   * are answered by that status from then on. Throwing anything else is a failure: it is tried again, later each time.
    */
   // biome-ignore lint/suspicious/noConfusingVoidType: a hook that answers nothing returns nothing
   readonly onUploadComplete?: Hook<CompleteEvent<Context>, CompletionResult | undefined | void> | undefined
   /**
-   * Before an upload is removed by a client's request, and before anybody who writes to it is disturbed; once more if it
-   * is another by the time that nobody writes any more (its offset, its length, that it is complete).
+   * Before an upload is removed by a client's request, and before anybody who writes to it is disturbed; once more if
+   * it is another by the time that nobody writes any more (its offset, its length, that it is complete).
    */
   readonly onBeforeTerminate?: Hook<UploadEvent<Context>> | undefined
   /**
-   * After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. There is
-   * nothing left to refuse: what it throws goes to the log, and changes no answer.
+   * After an upload was removed: by a client's request, by {@link Hooks.onChunkReceived}, or because it expired. There
+   * is nothing left to refuse: what it throws goes to the log, and changes no answer.
    */
   readonly onUploadTerminate?: Hook<TerminateEvent<Context>> | undefined
 }

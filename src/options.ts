@@ -59,8 +59,9 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
   /**
    * How many bytes must stay free where uploads are stored: creation is refused with 507 if the length that is declared
    * would not leave so much, or, where no length is known yet, if less is free now. What other unfinished uploads still
-   * miss is not counted, so leave room for them. A final upload of a concatenation counts with the sum of its lengths, and
-   * is copied into its file only while that leaves so much. The storage must know how much is free (`SQLiteStorage` does).
+   * miss is not counted, so leave room for them. A final upload of a concatenation counts with the sum of its lengths,
+   * and is copied into its file only while that leaves so much. The storage must know how much is free (`SQLiteStorage`
+   * does).
    * @default 0: nothing is refused before the disk is full
    */
   readonly minFreeBytes?: number | undefined
@@ -70,7 +71,8 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly checksumAlgorithms?: readonly ChecksumAlgorithm[] | undefined
   /**
-   * Answers pages of other origins. Leave it off where the application sees to it, with the package `cors` for instance.
+   * Answers pages of other origins. Leave it off where the application sees to it, with the package `cors` for
+   * instance.
    * @default false
    */
   readonly cors?: CorsOptions | false | undefined
@@ -98,20 +100,21 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly concatenation?: ConcatenationOptions | false | undefined
   /**
-   * Whether the answer that completes an upload waits for `onUploadComplete`: `'await'`, or `'background'` for work that
-   * takes longer than a client waits. While it is awaited and not done, HEAD is answered by 423.
+   * Whether the answer that completes an upload waits for `onUploadComplete`: `'await'`, or `'background'` for work
+   * that takes longer than a client waits. While it is awaited and not done, HEAD is answered by 423.
    * @default 'await'
    */
   readonly completion?: 'await' | 'background' | undefined
   /**
-   * How many calls of `onUploadComplete` run at the same time where no request has begun them: in the background, and when
-   * they are tried again.
+   * How many calls of `onUploadComplete` run at the same time where no request has begun them: in the background, and
+   * when they are tried again.
    * @default 16
    */
   readonly completionConcurrency?: number | undefined
   /**
-   * How long one call of `onUploadComplete` may take, in milliseconds; `0` for ever. After that the try counts as failed
-   * and is made again later. The call itself cannot be ended: its `signal` is aborted, and its result counts no more.
+   * How long one call of `onUploadComplete` may take, in milliseconds; `0` for ever. After that the try counts as
+   * failed and is made again later. The call itself cannot be ended: its `signal` is aborted, and its result counts no
+   * more.
    * @default 3600000 (1 hour)
    */
   readonly hookTimeoutMs?: number | undefined
@@ -127,9 +130,8 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly absoluteLocation?: boolean | undefined
   /**
-   * What upload URLs begin with, where a proxy changes the path: `'https://cdn.example/up'`. Takes the place of the mount
-   * in `Location`.
-   * A function says it for a request; `undefined` is the mount.
+   * What upload URLs begin with, where a proxy changes the path: `'https://cdn.example/up'`. Takes the place of the
+   * mount in `Location`. A function says it for a request; `undefined` is the mount.
    * @default the mount that the client used
    */
   readonly publicUrl?: PublicUrl<Context> | undefined
@@ -170,15 +172,16 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly memoryBudget?: number | undefined
   /**
-   * A long body is committed before it has brought more bytes than this: what a crash in the middle of it loses at most.
+   * A long body is committed before it has brought more bytes than this: what a crash in the middle of it loses at
+   * most.
    * @default 16777216 (16 MiB)
    */
   readonly segmentBytes?: number | undefined
   /**
-   * A slow body is committed each time so many milliseconds have gone by, where that comes before `segmentBytes`. One that
-   * brings less than 16 KiB in that time is committed less and less often, after 64 times as long at the latest, so that a
-   * body of a byte per second does not cost a commit for each of them. That is what a crash loses; where the connection
-   * breaks, all that arrived is committed.
+   * A slow body is committed each time so many milliseconds have gone by, where that comes before `segmentBytes`. One
+   * that brings less than 16 KiB in that time is committed less and less often, after 64 times as long at the latest,
+   * so that a body of a byte per second does not cost a commit for each of them. That is what a crash loses; where the
+   * connection breaks, all that arrived is committed.
    * @default 1000
    */
   readonly segmentMs?: number | undefined
@@ -188,8 +191,8 @@ export interface TusServerOptions<Context = unknown> extends Hooks<Context>, Pac
    */
   readonly logger?: Logger | undefined
   /**
-   * Called with every error that a client got a bare 5xx for, with what kept a finished file from being sent, and with what
-   * went wrong in the background.
+   * Called with every error that a client got a bare 5xx for, with what kept a finished file from being sent, and with
+   * what went wrong in the background.
    */
   readonly onError?: ((error: unknown, context: ErrorContext | undefined) => void) | undefined
   /**
@@ -223,8 +226,8 @@ export interface ExpirationOptions {
 /** What becomes of partial uploads. */
 export interface ConcatenationOptions {
   /**
-   * Whether partial uploads are kept after a final upload was made of them, so that they can be used again; they take up
-   * their space once more. Otherwise they are removed as soon as the final upload has a file of its own.
+   * Whether partial uploads are kept after a final upload was made of them, so that they can be used again; they take
+   * up their space once more. Otherwise they are removed as soon as the final upload has a file of its own.
    * @default false
    */
   readonly keepPartials?: boolean | undefined
@@ -243,7 +246,9 @@ export type PublicUrl<Context = unknown> =
 
 /** An upload that is about to be created, and its URL. */
 export interface LocationEvent<Context = unknown> extends UploadEvent<Context> {
-  /** The `Location` that it would have: a path, or an absolute URL where `publicUrl` or `absoluteLocation` make it one. */
+  /**
+   * The `Location` that it would have: a path, or an absolute URL where `publicUrl` or `absoluteLocation` make it one.
+   */
   readonly url: string
 }
 

@@ -1,4 +1,5 @@
-// Finds bodies, of requests and of answers, that move too slowly to be worth a connection: one timer for all of them, none for each.
+// Finds bodies, of requests and of answers, that move too slowly to be worth a connection: one timer for all of them,
+// none for each.
 
 import { Bag, type BagMember } from './bag.js'
 
@@ -12,7 +13,8 @@ export interface PaceOptions {
    */
   readonly stallTimeoutMs?: number | undefined
   /**
-   * The least that a body has to bring, or a client to take of a download, in bytes per second, as the average over `stallTimeoutMs`.
+   * The least that a body has to bring, or a client to take of a download, in bytes per second, as the average over
+   * `stallTimeoutMs`.
    * @default 1
    */
   readonly minBytesPerSecond?: number | undefined

@@ -1,5 +1,5 @@
-// Publishes complete uploads whose files could not get their names with the last commit: something was in the way, or a kill
-// came between. Again and again, until it succeeds, with or without a hook.
+// Publishes complete uploads whose files could not get their names with the last commit: something was in the way, or a
+// kill came between. Again and again, until it succeeds, with or without a hook.
 
 import { backoffMs } from './completions/backoff.js'
 import { processing } from './completions/processing.js'

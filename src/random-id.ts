@@ -2,7 +2,10 @@
 
 import { randomFillSync } from 'node:crypto'
 
-/** The second of the creation: uploads in use at the same time lie together in a database, however many others there are. */
+/**
+ * The second of the creation: uploads in use at the same time lie together in a database, however many others there
+ * are.
+ */
 const TIME_BYTES = 4
 /** What makes it impossible to guess. */
 const RANDOM_BYTES = 16
@@ -14,8 +17,8 @@ const pool = Buffer.allocUnsafeSlow(ID_BYTES * IDS_AT_ONCE)
 let used = pool.length
 
 /**
- * The time in seconds and 128 random bits, in hexadecimal: 40 digits, in lower case so that file systems that ignore case
- * can't confuse two of them.
+ * The time in seconds and 128 random bits, in hexadecimal: 40 digits, in lower case so that file systems that ignore
+ * case can't confuse two of them.
  * @param nowMs - milliseconds since the epoch
  */
 export function randomId(nowMs: number): string {

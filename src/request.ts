@@ -45,7 +45,9 @@ export interface HandleOptions {
    * @default the server's `basePath`
    */
   readonly baseUrl?: string | undefined
-  /** Whether all headers have names in lower case and single values, as `node:http` has them: then they are not copied. */
+  /**
+   * Whether all headers have names in lower case and single values, as `node:http` has them: then they are not copied.
+   */
   readonly plainHeaders?: boolean | undefined
   /** Scheme and host as the adapter sees them (`https://example.org`), for `absoluteLocation`. */
   readonly origin?: string | undefined
@@ -101,8 +103,8 @@ export function toRequest(
 }
 
 /**
- * The body in the only forms that the core knows: bytes of another realm (that of a test runner, say) are seen through a
- * Uint8Array of this one, and `null`, as `fetch` has it, is none.
+ * The body in the only forms that the core knows: bytes of another realm (that of a test runner, say) are seen through
+ * a Uint8Array of this one, and `null`, as `fetch` has it, is none.
  * @throws TypeError if it is neither bytes nor chunks of them
  */
 function bodyOf(body: RequestBody | null | undefined): RequestBody | undefined {
@@ -115,7 +117,8 @@ function bodyOf(body: RequestBody | null | undefined): RequestBody | undefined {
 
 /**
  * The method that counts, in capitals.
- * @param override - `X-HTTP-Method-Override`; an empty one names no method (https://tus.io/protocols/resumable-upload#x-http-method-override)
+ * @param override - `X-HTTP-Method-Override`; an empty one names no method
+ *   (https://tus.io/protocols/resumable-upload#x-http-method-override)
  */
 export function methodOf(method: string, override: string | readonly string[] | undefined): string {
   const wanted = typeof override === 'string' ? override.trim() : ''

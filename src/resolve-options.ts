@@ -55,7 +55,9 @@ const CONCATENATION_CHECKS: Checks<ConcatenationOptions> = {
   maxPartials: integer(1),
 }
 
-/** The checks of all options of a server; {@link Checks} says how to add one. Its default goes into `resolveOptions`. */
+/**
+ * The checks of all options of a server; {@link Checks} says how to add one. Its default goes into `resolveOptions`.
+ */
 const CHECKS: Checks<TusServerOptions> = {
   storage: isStorage,
   basePath: isBasePath,

@@ -183,8 +183,8 @@ export class TusServer<Context = unknown> {
   }
 
   /**
-   * Reads an upload and disturbs nobody: whoever writes to it goes on, and it expires no later. For progress bars and admin
-   * pages. `HEAD`, which a client sends to resume, interrupts.
+   * Reads an upload and disturbs nobody: whoever writes to it goes on, and it expires no later. For progress bars and
+   * admin pages. `HEAD`, which a client sends to resume, interrupts.
    * @param id - the last segment of its URL
    * @returns `undefined` if there is none
    * @throws TusError `ERR_CLOSING` after {@link TusServer.close}; what the storage throws
@@ -194,8 +194,8 @@ export class TusServer<Context = unknown> {
   }
 
   /**
-   * Reads one page of all uploads, and disturbs nobody. Uploads that are there all the time come once, in an order that does
-   * not change. A page may have fewer than `limit`, even none: the last one is the one without a `cursor`.
+   * Reads one page of all uploads, and disturbs nobody. Uploads that are there all the time come once, in an order that
+   * does not change. A page may have fewer than `limit`, even none: the last one is the one without a `cursor`.
    * @throws TypeError if an option is unknown, or can't be what it says
    * @throws Error if the storage can't list; TusError `ERR_CLOSING` after {@link TusServer.close}
    */
@@ -209,8 +209,8 @@ export class TusServer<Context = unknown> {
   }
 
   /**
-   * Removes an upload as a client's `DELETE` does: whoever writes to it is asked to let go, bytes and record are gone when
-   * this settles, and `onUploadTerminate` is told, without a request. `onBeforeTerminate` is not asked.
+   * Removes an upload as a client's `DELETE` does: whoever writes to it is asked to let go, bytes and record are gone
+   * when this settles, and `onUploadTerminate` is told, without a request. `onBeforeTerminate` is not asked.
    * @param id - the last segment of its URL
    * @returns what came of it; only `removed` has removed it
    * @throws TusError `ERR_CLOSING` after {@link TusServer.close}; what the storage throws

@@ -10,7 +10,10 @@ const STEP = 20
 /** After a start, everyone who was cut off comes back at once: tidying up waits so many milliseconds. */
 const AFTER_START_MS = 60_000
 
-/** How often a server tidies up where nothing expires, in milliseconds: what it remembers of rejected uploads has an end. */
+/**
+ * How often a server tidies up where nothing expires, in milliseconds: what it remembers of rejected uploads has an
+ * end.
+ */
 const VACUUM_EVERY_MS = 60 * 60_000
 /** How long tidying up waits for completions that are due, in milliseconds: a hook that hangs keeps nothing from it. */
 const MAX_DUE_MS = 10_000
@@ -85,7 +88,9 @@ export class Sweeper {
     })
   }
 
-  /** Servers with other times of expiry on the same storage sweep by themselves: each removes what is over by its own. */
+  /**
+   * Servers with other times of expiry on the same storage sweep by themselves: each removes what is over by its own.
+   */
   #leaseName(): string {
     const { expiration } = this.#core.options
     return `sweep ${expiration?.unfinishedAfterMs ?? 'never'} ${expiration?.finishedAfterMs ?? 'never'}`

@@ -32,13 +32,15 @@ export interface CompletionResult {
   /** Headers of the finishing answer, besides those of the protocol. */
   readonly headers?: Readonly<Record<string, string>> | undefined
   /**
-   * The body of the finishing answer; sent as UTF-8, so that a charset in `headers` should say nothing else. Its type is
-   * `text/plain; charset=utf-8` unless `headers` say another.
+   * The body of the finishing answer; sent as UTF-8, so that a charset in `headers` should say nothing else. Its type
+   * is `text/plain; charset=utf-8` unless `headers` say another.
    */
   readonly body?: string | undefined
 }
 
-/** What is done next for a complete upload: `copy`: one file is made of a final upload; `hook`: the application is told. */
+/**
+ * What is done next for a complete upload: `copy`: one file is made of a final upload; `hook`: the application is told.
+ */
 export type CompletionStep = 'copy' | 'hook'
 
 /** What is left to be done once all bytes are committed, and what came of it. */
@@ -74,8 +76,8 @@ export interface Upload {
   /** When it was created, in milliseconds since the epoch. */
   readonly createdAtMs: number
   /**
-   * When something last came of it, in milliseconds since the epoch: its creation, the end of a chunk, what completes it.
-   * When it expires is reckoned from here, by the options of the server that is asked.
+   * When something last came of it, in milliseconds since the epoch: its creation, the end of a chunk, what completes
+   * it. When it expires is reckoned from here, by the options of the server that is asked.
    */
   readonly activeAtMs: number
   /** Whether all bytes are committed. */
@@ -107,8 +109,8 @@ export interface Tombstone {
 export interface NewUpload
   extends Omit<Upload, 'offset' | 'complete' | 'published' | 'completion' | 'holder' | 'activeAtMs'> {
   /**
-   * Whether the id was just made of 128 random bits, and the name is the id: no other upload can have either, nor a name above
-   * or below it, so that a storage need look for nothing but the id.
+   * Whether the id was just made of 128 random bits, and the name is the id: no other upload can have either, nor a
+   * name above or below it, so that a storage need look for nothing but the id.
    */
   readonly isFresh?: boolean | undefined
 }
@@ -148,18 +150,20 @@ export function isPartial({ concat }: Pick<Upload, 'concat'>): boolean {
 }
 
 /**
- * Whether an upload is a finished file that may be handed out: all bytes are committed, the file has its name, nobody holds it
- * any more, and the hook has approved it where the server has one. For routes and jobs of your own that read files without asking the upload server.
+ * Whether an upload is a finished file that may be handed out: all bytes are committed, the file has its name, nobody
+ * holds it any more, and the hook has approved it where the server has one. For routes and jobs of your own that read
+ * files without asking the upload server.
  *
- * `upload.complete` alone is too early: `onUploadComplete`, or `onChunkReceived` for the last chunk, may still refuse the file.
- * Partial uploads of a concatenation are never files.
+ * `upload.complete` alone is too early: `onUploadComplete`, or `onChunkReceived` for the last chunk, may still refuse
+ * the file. Partial uploads of a concatenation are never files.
  * @param upload - the record, as `storage.get(id)` gives it
  * @param nowMs - milliseconds since the epoch
  */
 export function isSettled(upload: Upload | undefined, nowMs = Date.now()): upload is Upload {
   if (!upload?.complete || isPartial(upload) || isUnpublished(upload)) return false
   const { completion, holder } = upload
-  // Whoever wrote the last chunk holds it until that chunk is approved. Once the hook has seen all of it, that is long ago.
+  // Whoever wrote the last chunk holds it until that chunk is approved. Once the hook has seen all of it, that is long
+  // ago.
   return completion?.settled ?? (holder === undefined || holder.leaseUntilMs <= nowMs)
 }
 

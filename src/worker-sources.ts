@@ -1,5 +1,5 @@
-// The sources of the workers. Neither a bundler nor a package manager has to find a file for them: scripts/build.mjs puts a
-// module with the bundled sources in the place of this one, which is for code that was only transpiled.
+// The sources of the workers. Neither a bundler nor a package manager has to find a file for them: scripts/build.mjs
+// puts a module with the bundled sources in the place of this one, which is for code that was only transpiled.
 
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -11,7 +11,8 @@ const FILES = {
 } as const
 
 /**
- * The source of a worker, for `new Worker(workerSource(name), { eval: true })`. It has no imports but Node's own modules.
+ * The source of a worker, for `new Worker(workerSource(name), { eval: true })`. It has no imports but Node's own
+ * modules.
  * @param name - which worker
  */
 export function workerSource(name: keyof typeof FILES): string {

@@ -14,8 +14,8 @@ const waiting = new WeakMap<Socket, number>()
 let waitingInAll = 0
 
 /**
- * Serves a request once those before it on its connection are answered. Node begins with it earlier, and they may be for the
- * same upload. The streams of HTTP/2 wait for nothing.
+ * Serves a request once those before it on its connection are answered. Node begins with it earlier, and they may be
+ * for the same upload. The streams of HTTP/2 wait for nothing.
  */
 export function serveInTurn({ socket }: IncomingMessage, res: ServerResponse, serve: () => void): void {
   if (res.socket !== null || res.writableEnded || res.destroyed) {

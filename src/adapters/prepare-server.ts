@@ -13,9 +13,9 @@ const waitingForContinue = new WeakSet<IncomingMessage>()
 /**
  * Mends two defaults of Node's HTTP server that break uploads:
  *
- * - `requestTimeout` (300 s) ends a request that takes longer, however well it moves. While the upload server is receiving
- *   one, it is ended only if its body does not move for so long (`stallTimeoutMs` may end it before). It holds as ever for
- *   other routes, for headers, and for what remains of a body that was refused.
+ * - `requestTimeout` (300 s) ends a request that takes longer, however well it moves. While the upload server is
+ *   receiving one, it is ended only if its body does not move for so long (`stallTimeoutMs` may end it before). It
+ *   holds as ever for other routes, for headers, and for what remains of a body that was refused.
  * - `100 Continue` is sent before the application runs. Instead, it is sent when something reads the body, so that a
  *   refusal spares the client the upload.
  *

@@ -6,15 +6,18 @@ import { MessageChannel, type MessagePort } from 'node:worker_threads'
 type Transferable = ArrayBuffer & { transfer?(length: number): ArrayBuffer }
 
 /**
- * What glibc has free at the end of its heap it gives to the system, and gets it back a moment later, page by page, each
- * with a fault. How much it keeps, twice the largest block that was ever freed, begins with a few pieces of a body.
+ * What glibc has free at the end of its heap it gives to the system, and gets it back a moment later, page by page,
+ * each with a fault. How much it keeps, twice the largest block that was ever freed, begins with a few pieces of a
+ * body.
  */
 const LARGE_BLOCK_BYTES = 8 * 1024 * 1024
 
 let closed: MessagePort | undefined
 let isSettled = false
 
-/** Frees the memory of chunks that nobody needs any more, as far as it can be freed; from then on they have no bytes. */
+/**
+ * Frees the memory of chunks that nobody needs any more, as far as it can be freed; from then on they have no bytes.
+ */
 export function releaseMemory(chunks: readonly Uint8Array[]): void {
   const buffers = chunks.flatMap(ownBuffer)
   if (buffers.length === 0) return
@@ -33,7 +36,8 @@ function free(buffers: readonly Transferable[]): void {
 }
 
 function ownBuffer({ buffer, byteLength }: Uint8Array): Transferable | [] {
-  // A part of something larger, a pool for one, is not alone in it. Of one without bytes, whoever stored it has sent it elsewhere.
+  // A part of something larger, a pool for one, is not alone in it. Of one without bytes, whoever stored it has sent it
+  // elsewhere.
   return buffer.byteLength === byteLength && byteLength > 0 && buffer instanceof ArrayBuffer ? buffer : []
 }
 

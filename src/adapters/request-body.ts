@@ -1,4 +1,5 @@
-// The body of a Node request as the core reads it: lazily, gathered by raw-body or streamed, with nothing lost on abort.
+// The body of a Node request as the core reads it: lazily, gathered by raw-body or streamed, with nothing lost on
+// abort.
 
 import { isUint8Array } from 'node:util/types'
 import getRawBody from 'raw-body'
@@ -58,8 +59,8 @@ type Result = IteratorResult<Uint8Array, undefined>
 const DONE: Result = { done: true, value: undefined }
 
 /**
- * Whether the chunks come out of Node's parser of HTTP/1, which makes a buffer for each: not those of HTTP/2, where several
- * may lie in one, nor those of a test that makes up requests of buffers of its own.
+ * Whether the chunks come out of Node's parser of HTTP/1, which makes a buffer for each: not those of HTTP/2, where
+ * several may lie in one, nor those of a test that makes up requests of buffers of its own.
  */
 function isParsedByNode({ socket }: AdapterRequest): boolean {
   const { parser } = socket as { parser?: unknown }

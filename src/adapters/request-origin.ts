@@ -13,8 +13,8 @@ interface ExpressParts {
 const HOST = /^[A-Za-z0-9._~-]+(?::[0-9]{1,5})?$|^\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?$/
 
 /**
- * The origin of the URL that the client used; `undefined` if its host or its scheme is none of http's. In Express the setting `trust proxy`
- * decides whether `X-Forwarded-Proto` and `X-Forwarded-Host` count.
+ * The origin of the URL that the client used; `undefined` if its host or its scheme is none of http's. In Express the
+ * setting `trust proxy` decides whether `X-Forwarded-Proto` and `X-Forwarded-Host` count.
  */
 export function originOf(req: AdapterRequest): string | undefined {
   const { protocol, app } = req as ExpressParts

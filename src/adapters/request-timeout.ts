@@ -9,8 +9,8 @@ import { Bag, type BagMember } from '../bag.js'
 const CHECKS_PER_TIMEOUT = 4
 
 /**
- * The request of a connection that an upload server is receiving: for every copy of this package. It is a property of the
- * connection, which lasts, since adding one to each request is expensive once Express has changed its prototype.
+ * The request of a connection that an upload server is receiving: for every copy of this package. It is a property of
+ * the connection, which lasts, since adding one to each request is expensive once Express has changed its prototype.
  */
 const RECEIVING = Symbol.for('resumable-upload.receiving')
 
@@ -47,9 +47,9 @@ interface Watched extends BagMember {
 }
 
 /**
- * Takes the place of `requestTimeout`, which can't make an exception: a request that has not arrived in whole within the
- * timeout is answered by 408 and its connection closed, as Node does it. One that an upload server is receiving is ended only if
- * nothing of it arrives for that long; what remains of it after its answer has the timeout once more.
+ * Takes the place of `requestTimeout`, which can't make an exception: a request that has not arrived in whole within
+ * the timeout is answered by 408 and its connection closed, as Node does it. One that an upload server is receiving is
+ * ended only if nothing of it arrives for that long; what remains of it after its answer has the timeout once more.
  * @param isHeldUp - whether it is this side that does not take the body
  */
 export function replaceRequestTimeout(

@@ -72,7 +72,8 @@ async function sendByNode(
     return streamAnswer(req, res, body, watch)
   }
   drop(body)
-  // Said by us: Node would send an answer that is written in two steps in chunks. A 204, a 304 and a HEAD say nothing of it.
+  // Said by us: Node would send an answer that is written in two steps in chunks. A 204, a 304 and a HEAD say nothing
+  // of it.
   const bytes = body instanceof Uint8Array ? body : undefined
   const length =
     status === 204 || status === 304 || req.method === 'HEAD' ? {} : { 'Content-Length': bytes?.length ?? 0 }

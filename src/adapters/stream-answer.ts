@@ -3,14 +3,18 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { PacedBody } from '../pace.js'
 
-/** No more than this is handed over at a time, in bytes: what a client that stops reading holds, and what shows that one reads. */
+/**
+ * No more than this is handed over at a time, in bytes: what a client that stops reading holds, and what shows that one
+ * reads.
+ */
 const PIECE_BYTES = 64 * 1024
 
 /** Watches over an answer, and ends the watch when it is called. */
 export type Watch = (answer: PacedBody) => () => void
 
 /**
- * Streams a body, and ends it with its client. Settles when it is handed over, or the connection is gone; never rejects.
+ * Streams a body, and ends it with its client. Settles when it is handed over, or the connection is gone; never
+ * rejects.
  * @param watch - cuts the answer if its client takes too little of it
  */
 export async function streamAnswer(
@@ -67,8 +71,8 @@ export async function streamAnswer(
 }
 
 /**
- * Ends an answer in the middle, so that it can't be mistaken for a whole one. Of HTTP/2 that is the stream alone, and with an
- * error: without one it would end as if nothing were missing.
+ * Ends an answer in the middle, so that it can't be mistaken for a whole one. Of HTTP/2 that is the stream alone, and
+ * with an error: without one it would end as if nothing were missing.
  */
 function cutOff(req: IncomingMessage, res: ServerResponse, error: Error): void {
   if (req.httpVersionMajor > 1) res.destroy(error)

@@ -67,8 +67,8 @@ export interface HolderQuestion {
 
 /**
  * Asks a holder in another process; settles when it let go, died, its lease ran out, or the wait is over.
- * A lease that has more left than any can have lasts as long as others from when it was seen first, by a clock that nobody
- * sets.
+ * A lease that has more left than any can have lasts as long as others from when it was seen first, by a clock that
+ * nobody sets.
  * @throws TusError `ERR_LOCKED` if the request may not wait any more; `ERR_OFFSET_MISMATCH`
  */
 export async function askHolder(peers: Peers, holder: Holder, question: HolderQuestion): Promise<Gone> {

@@ -156,8 +156,8 @@ export class Claims {
   }
 
   /**
-   * When a request that comes now has waited long enough: in the queue here and for another process together. By a clock
-   * that nobody sets.
+   * When a request that comes now has waited long enough: in the queue here and for another process together. By a
+   * clock that nobody sets.
    */
   #deadline(): number {
     return performance.now() + this.#options.waitMs
@@ -271,8 +271,8 @@ export class Claims {
   }
 
   /**
-   * Takes the claim that a process has left that is gone, and gives it back. Otherwise a complete upload, which nobody ever
-   * claims again, would keep what follows it (assembly, completion) waiting until the lease has run out.
+   * Takes the claim that a process has left that is gone, and gives it back. Otherwise a complete upload, which nobody
+   * ever claims again, would keep what follows it (assembly, completion) waiting until the lease has run out.
    */
   async #freeFrom(id: string, gone: Gone): Promise<Upload | undefined> {
     const result = await this.#claimOnce(id, {}, gone)

@@ -1,5 +1,5 @@
-// Removes the sockets that crashed processes have left, in the background and one at a time: there may be thousands, and
-// the descriptors of the process belong to the application.
+// Removes the sockets that crashed processes have left, in the background and one at a time: there may be thousands,
+// and the descriptors of the process belong to the application.
 
 import { rm, stat } from 'node:fs/promises'
 import { connect } from 'node:net'
@@ -28,8 +28,8 @@ export interface DeadSocketsOptions {
 }
 
 /**
- * The sockets of crashed processes. Until all leases of such a process have run out, its socket is the proof that it has
- * crashed, so it is kept for a while. Names are never used again, so nothing else can be hit.
+ * The sockets of crashed processes. Until all leases of such a process have run out, its socket is the proof that it
+ * has crashed, so it is kept for a while. Names are never used again, so nothing else can be hit.
  */
 export class DeadSockets {
   readonly #options: DeadSocketsOptions

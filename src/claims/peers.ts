@@ -11,8 +11,8 @@ const MAX_QUESTION_BYTES = 1024
 
 /**
  * What a holder answers: `free`: it let go; `other`: it is at another offset and goes on; `dead`: nobody listens, the
- * process is gone; `lapsed`: nobody listens, and it ran before the system was started the last time; `silent`: no answer
- * in time.
+ * process is gone; `lapsed`: nobody listens, and it ran before the system was started the last time; `silent`: no
+ * answer in time.
  */
 export type PeerAnswer = 'free' | 'other' | 'dead' | 'lapsed' | 'silent'
 
@@ -25,7 +25,10 @@ export interface PeersOptions {
   readonly onAsk: (id: string, offset: number | undefined, answer: (word: 'free' | 'other') => Promise<void>) => void
   /** Whether this process holds anything by which its death would have to be found out. */
   readonly isHolding: () => boolean
-  /** How long an upload is kept free for a process that asked for it, and for how long a question is waited for; milliseconds. */
+  /**
+   * How long an upload is kept free for a process that asked for it, and for how long a question is waited for;
+   * milliseconds.
+   */
   readonly patienceMs: number
   /** Gets what went wrong in the background. */
   readonly onError: (error: unknown) => void

@@ -1,5 +1,5 @@
-// Where the sockets of server instances are: in the folder that they share, or beside other temporary files if its path is
-// too long. On Windows they are named pipes, which end with their process.
+// Where the sockets of server instances are: in the folder that they share, or beside other temporary files if its path
+// is too long. On Windows they are named pipes, which end with their process.
 
 import { createHash } from 'node:crypto'
 import { opendir } from 'node:fs/promises'

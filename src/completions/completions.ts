@@ -77,7 +77,8 @@ export class Completions {
   /**
    * Completes an upload whose last bytes were committed just now, by a commit that gave this instance the right to.
    * @returns what the application answers
-   * @throws TusError the application's refusal, after the upload was removed; whatever else went wrong, to be tried again
+   * @throws TusError the application's refusal, after the upload was removed; whatever else went wrong, to be tried
+   *   again
    */
   finish(upload: Upload, request: HookRequest): Promise<CompletionResult | undefined> {
     return this.#run({ upload, attempt: 1, request, hasFile: upload.concat === undefined })
@@ -106,8 +107,9 @@ export class Completions {
   }
 
   /**
-   * Waits until a complete upload is settled, if clients have to wait for that, and until a final one has its file: joins the try that runs, and makes one
-   * that is due. No longer than a request waits for a claim, and not for one that failed and is due later.
+   * Waits until a complete upload is settled, if clients have to wait for that, and until a final one has its file:
+   * joins the try that runs, and makes one that is due. No longer than a request waits for a claim, and not for one
+   * that failed and is due later.
    * @param upload - as it was read just now
    * @param signal - the client's
    * @returns the upload as it is then; `undefined` if it was removed
@@ -200,7 +202,9 @@ export class Completions {
     return true
   }
 
-  /** Makes the try that requests wait for, within the limits of the background: there may be requests for any number. */
+  /**
+   * Makes the try that requests wait for, within the limits of the background: there may be requests for any number.
+   */
   async #beginForWaiting(upload: Upload, dead: string | undefined): Promise<boolean> {
     const { step, bytes } = workOf(upload)
     const slot = this.#lanes.acquire(step, bytes)

@@ -12,7 +12,9 @@ export const WRITE_BYTES = 1024 * 1024
  */
 const MOST_BYTES = 2 * WRITE_BYTES
 
-/** A body that has brought less than this since its last commit, in bytes, is committed less and less often by time: … */
+/**
+ * A body that has brought less than this since its last commit, in bytes, is committed less and less often by time: …
+ */
 const SLOW_BYTES = 16 * 1024
 /** … after this many times `segmentMs` at the latest. */
 const MAX_SEGMENTS_LATE = 64

@@ -7,8 +7,9 @@ import { isPartial, type Upload } from '../upload.js'
 export type Expiring = Pick<Upload, 'activeAtMs' | 'complete' | 'completion' | 'concat'>
 
 /**
- * When an upload expires, in milliseconds since the epoch; `undefined` if it does not. A finished one does not before it is
- * settled, whatever comes of its hook. A final one that waits for partial ones lives as long as they do, in addition.
+ * When an upload expires, in milliseconds since the epoch; `undefined` if it does not. A finished one does not before
+ * it is settled, whatever comes of its hook. A final one that waits for partial ones lives as long as they do, in
+ * addition.
  */
 export function expiresAt({ options }: Pick<Core, 'options'>, upload: Expiring): number | undefined {
   const { expiration } = options

@@ -19,8 +19,8 @@ export async function* readInFull(core: Core, { id }: Upload, start: number, end
 }
 
 /**
- * Pulls the first chunks of a body, so that what can't be read is answered rather than cut. Whatever goes wrong later is
- * reported; a consumer that goes away is nothing wrong.
+ * Pulls the first chunks of a body, so that what can't be read is answered rather than cut. Whatever goes wrong later
+ * is reported; a consumer that goes away is nothing wrong.
  * @param ahead - how many chunks are pulled until one of them is of the file
  * @returns the same body; whoever got it must iterate over it or `return` it, as it may hold a descriptor
  * @throws TusError `ERR_FILE_MISSING`, `ERR_NOT_FOUND` if it was removed meanwhile; what the storage throws

@@ -6,7 +6,10 @@ import { parseUploadMetadata } from '../headers/upload-metadata.js'
 import type { ResolvedOptions } from '../options.js'
 import type { Upload } from '../upload.js'
 
-/** Types that a browser may show instead of saving them: none of them runs scripts, or can be used as a script or a style. */
+/**
+ * Types that a browser may show instead of saving them: none of them runs scripts, or can be used as a script or a
+ * style.
+ */
 const INLINE_TYPES: ReadonlySet<string> = new Set([
   'application/pdf',
   'audio/aac',
@@ -43,7 +46,8 @@ export function fileHeaders({ cors }: Pick<ResolvedOptions, 'cors'>, upload: Upl
   const name = metadata.filename || metadata.name || upload.id
   return {
     'Accept-Ranges': 'bytes',
-    // A finished upload never changes; but the id of one that was removed may come again where the application chooses it.
+    // A finished upload never changes; but the id of one that was removed may come again where the application chooses
+    // it.
     ETag: `"${upload.id}-${upload.createdAtMs.toString(36)}"`,
     'Content-Type': inline ? declared.value : 'application/octet-stream',
     'Content-Disposition': contentDisposition(name, { type: inline ? 'inline' : 'attachment' }),
@@ -56,9 +60,10 @@ export function fileHeaders({ cors }: Pick<ResolvedOptions, 'cors'>, upload: Upl
 }
 
 /**
- * Which pages may embed files without asking by CORS (https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header).
- * Such a request doesn't say which origin it is from, so for a list of origins it can only be the site; their pages ask by
- * CORS (`<img crossorigin>`), which this header does not concern.
+ * Which pages may embed files without asking by CORS
+ * (https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header). Such a request doesn't say which origin it is
+ * from, so for a list of origins it can only be the site; their pages ask by CORS (`<img crossorigin>`), which this
+ * header does not concern.
  */
 function resourcePolicy(cors: ResolvedOptions['cors']): string {
   if (!cors) return 'same-origin'

@@ -28,8 +28,8 @@ export function readConcat({ options }: Core, { headers }: TusRequest): UploadCo
 }
 
 /**
- * Answers a POST that makes an upload of others (https://tus.io/protocols/resumable-upload#concatenation), which need not
- * be complete yet.
+ * Answers a POST that makes an upload of others (https://tus.io/protocols/resumable-upload#concatenation), which need
+ * not be complete yet.
  * @param urls - of the partial uploads, in order
  */
 export async function createFinal(core: Core, request: TusRequest, urls: readonly string[]): Promise<TusResponse> {
@@ -77,8 +77,8 @@ export async function createFinal(core: Core, request: TusRequest, urls: readonl
 }
 
 /**
- * Assembles a final upload whose partial ones are complete, but one is held: by a removal, say, that will find that it is
- * needed. An answer before that would pass for the end of an upload that was not finished yet.
+ * Assembles a final upload whose partial ones are complete, but one is held: by a removal, say, that will find that it
+ * is needed. An answer before that would pass for the end of an upload that was not finished yet.
  * @throws TusError `ERR_LOCKED`
  */
 async function assembleWhenFree(core: Core, request: TusRequest, id: string, partials: readonly string[]) {

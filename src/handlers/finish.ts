@@ -22,7 +22,9 @@ export async function finish(core: Core, request: TusRequest, upload: Upload): P
   return undefined
 }
 
-/** When an upload expires that {@link finish} has finished; `undefined` as well while its hook runs in the background. */
+/**
+ * When an upload expires that {@link finish} has finished; `undefined` as well while its hook runs in the background.
+ */
 export function expiryOfFinished(core: Core, upload: Upload): number | undefined {
   const isSettled = core.completions.requestFor(upload) === undefined || core.completions.areAwaited
   return isSettled ? expiresAt(core, { ...upload, activeAtMs: core.options.now() }) : undefined

@@ -26,8 +26,8 @@ type Read = (start: number, end: number) => AsyncGenerator<Uint8Array>
 /**
  * Answers GET with the bytes of a finished upload (RFC 9110, 14). Holds no claim.
  * @param createdAtMs - of the upload that `onIncomingRequest` let the request through to, if it was asked
- * @throws TusError `ERR_NOT_FOUND`, also while the upload is unfinished, and for partial uploads, which never are files;
- * `ERR_PROCESSING`; `ERR_FILE_MISSING`
+ * @throws TusError `ERR_NOT_FOUND`, also while the upload is unfinished, and for partial uploads, which never are
+ *   files; `ERR_PROCESSING`; `ERR_FILE_MISSING`
  */
 export async function download(
   core: Core,

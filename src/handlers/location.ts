@@ -1,4 +1,5 @@
-// The URL of an upload, as the client is to use it. What a client or a proxy says of the request leads to no other host.
+// The URL of an upload, as the client is to use it. What a client or a proxy says of the request leads to no other
+// host.
 
 import type { Core } from '../core.js'
 import { hookRequest, hookUpload } from '../hooks.js'
@@ -50,8 +51,8 @@ function mountOf({ options: { basePath, absoluteLocation } }: Core, { options }:
 const SAFE_MOUNT = /^(?:\/[\w.~-]+)+$/
 
 /**
- * A mount as it may begin a URL. Browsers take a backslash for a slash and skip tabs and line breaks, and two slashes begin
- * a host: a path that a client chose must not name another one.
+ * A mount as it may begin a URL. Browsers take a backslash for a slash and skip tabs and line breaks, and two slashes
+ * begin a host: a path that a client chose must not name another one.
  */
 function safeMount(mount: string): string {
   if (SAFE_MOUNT.test(mount)) return mount

@@ -95,7 +95,8 @@ async function claimBusy(core: Core, request: TusRequest, id: string, patch: Pat
   try {
     await checkUpload(core, id, before)
     const position = claims.positionOf(id) ?? before.offset
-    // A holder in another process may be further than its last commit, so a higher offset than ours is left to the claim.
+    // A holder in another process may be further than its last commit, so a higher offset than ours is left to the
+    // claim.
     if (offset < position || (offset > position && before.holder === undefined)) mismatch()
     checkPatch(core, request, patch, before)
   } catch (error) {
@@ -146,7 +147,9 @@ function withExpiry(core: Core, thrown: unknown, upload: Upload): unknown {
   })
 }
 
-/** The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it. */
+/**
+ * The answer to an empty chunk at the end of an upload that was complete already: that of the one that completed it.
+ */
 async function doneBefore(core: Core, request: TusRequest, upload: Upload): Promise<TusResponse> {
   const published = await core.publications.settled(upload)
   const settled = published && (await core.completions.settled(published, () => request.options.signal))

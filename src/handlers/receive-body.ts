@@ -173,8 +173,8 @@ class Receiver implements PacedBody {
   }
 
   /**
-   * What can be gathered need not be written in small pieces. A body that is no faster than it is read is lent a turn while
-   * nobody waits for one.
+   * What can be gathered need not be written in small pieces. A body that is no faster than it is read is lent a turn
+   * while nobody waits for one.
    */
   #hasTurnNow(): boolean {
     if (this.#writer.gathered <= STALLED_BYTES) return false
@@ -191,7 +191,9 @@ class Receiver implements PacedBody {
     return undefined
   }
 
-  /** Whether there may be more to be read at once. A body that trickles waits without a turn, and is in nobody's way. */
+  /**
+   * Whether there may be more to be read at once. A body that trickles waits without a turn, and is in nobody's way.
+   */
   #isReady(): boolean {
     const { body } = this.#reception
     return body instanceof Uint8Array || !isAdapterBody(body) || body.ready
@@ -259,8 +261,8 @@ class Receiver implements PacedBody {
   }
 
   /**
-   * Whether nothing more of the body is waited for. Then it ends by itself: whoever asks its holder to let go may be the
-   * next request on the same connection, which would be destroyed with it.
+   * Whether nothing more of the body is waited for. Then it ends by itself: whoever asks its holder to let go may be
+   * the next request on the same connection, which would be destroyed with it.
    */
   #isWhole(): boolean {
     const { body, claim, stated } = this.#reception

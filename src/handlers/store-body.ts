@@ -62,7 +62,8 @@ export function storedHeaders({ offset, expiresAtMs }: Pick<Stored, 'offset' | '
  * Receives a chunk under a claim, commits it, and gives the claim back.
  * @returns the new offset, and the new time of expiry
  * @throws TusError with `Upload-Offset` if not all was stored: `ERR_BODY_TOO_LONG`, `ERR_BODY_INTERRUPTED`,
- * `ERR_STOPPED`, `ERR_TOO_SLOW`, `ERR_CHECKSUM_MISMATCH`, `ERR_DISK_FULL`, …; what `onChunkReceived` throws, after the upload was removed
+ * `ERR_STOPPED`, `ERR_TOO_SLOW`, `ERR_CHECKSUM_MISMATCH`, `ERR_DISK_FULL`, …; what `onChunkReceived` throws, after the
+ * upload was removed
  */
 export async function storeBody(core: Core, request: TusRequest, claim: Claim, chunk: Chunk): Promise<Stored> {
   const { storage } = core.options
@@ -88,8 +89,8 @@ export async function storeBody(core: Core, request: TusRequest, claim: Claim, c
 const NO_STAGE: Stage = { write: () => {}, commit: () => 'moved', discard: () => {}, close: () => {} }
 
 /**
- * Receives the body of a chunk at the end of a complete upload, which must be empty, though its headers don't say so. No
- * claim is held meanwhile: whoever sends nothing for long keeps nobody from the upload.
+ * Receives the body of a chunk at the end of a complete upload, which must be empty, though its headers don't say so.
+ * No claim is held meanwhile: whoever sends nothing for long keeps nobody from the upload.
  * @param claim - one that is over
  * @throws TusError as {@link storeBody} does
  */
@@ -98,8 +99,8 @@ export async function receiveNothing(core: Core, request: TusRequest, claim: Cla
 }
 
 /**
- * Removes an upload that the application refuses to go on with. Final uploads that wait for it can't come about any more:
- * its bytes must be in none of them.
+ * Removes an upload that the application refuses to go on with. Final uploads that wait for it can't come about any
+ * more: its bytes must be in none of them.
  * @throws TusError if it could not be removed, so that nobody is told that it was
  */
 async function removeRefused(core: Core, claim: Claim, request: HookRequest): Promise<void> {

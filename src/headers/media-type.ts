@@ -30,8 +30,8 @@ const PARAMETER =
 
 /**
  * Reads a media type that somebody declared.
- * @returns the type with its parameters; without any of them if one is malformed (browsers say `video/webm;codecs=vp8,opus`
- * of what they record); `undefined` if it is no media type
+ * @returns the type with its parameters; without any of them if one is malformed (browsers say
+ *   `video/webm;codecs=vp8,opus` of what they record); `undefined` if it is no media type
  */
 export function parseMediaType(text: string): MediaType | undefined {
   const declared = text.trim()

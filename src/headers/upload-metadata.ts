@@ -64,7 +64,8 @@ function isBase64(value: string): boolean {
 /**
  * Writes `Upload-Metadata`.
  * @param metadata - keys and values; the values are encoded as UTF-8
- * @throws TypeError if a key is empty or has a space, a comma, or anything that is not printable ASCII, or a value is no string
+ * @throws TypeError if a key is empty or has a space, a comma, or anything that is not printable ASCII, or a value is
+ *   no string
  */
 export function formatUploadMetadata(metadata: Readonly<Record<string, string>>): string {
   return Object.entries(metadata)

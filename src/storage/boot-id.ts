@@ -1,5 +1,5 @@
-// Names the present run of the operating system: what was not synced before a power loss was written in another one, and
-// a process of another one is gone.
+// Names the present run of the operating system: what was not synced before a power loss was written in another one,
+// and a process of another one is gone.
 
 import { readFileSync } from 'node:fs'
 import { uptime } from 'node:os'

@@ -253,7 +253,10 @@ export class CombinedStorage implements Storage {
     await this.#records.close()
   }
 
-  /** Whoever has died may have completed the upload, and not have lived to see that on the disk. Nobody else looks after it. */
+  /**
+   * Whoever has died may have completed the upload, and not have lived to see that on the disk. Nobody else looks after
+   * it.
+   */
   async #ofDead(claiming: Awaitable<ClaimResult>): Promise<ClaimResult> {
     const result = await this.#recovered(await claiming)
     if (result !== undefined && 'fence' in result && result.upload.complete) await this.#records.sync()
@@ -288,12 +291,17 @@ export class CombinedStorage implements Storage {
     return now && { upload: now, fence: result.fence }
   }
 
-  /** Whether the bytes of an upload are still in its blobs: what keeps it from getting its name does not keep it from being read. */
+  /**
+   * Whether the bytes of an upload are still in its blobs: what keeps it from getting its name does not keep it from
+   * being read.
+   */
   async #isInBlobs(upload: StoredUpload): Promise<boolean> {
     return !isFile(upload) || (await this.#blobs.size((upload.pieces.at(-1) as Piece).blob)) > 0
   }
 
-  /** Copies the pieces of a final upload into one blob of its own, named after the try, so that no late one meets it. */
+  /**
+   * Copies the pieces of a final upload into one blob of its own, named after the try, so that no late one meets it.
+   */
   async #detach({ id, pieces, offset }: StoredUpload, attempt: number, durable: boolean): Promise<boolean> {
     const blob = `${id}.${attempt}.flat`
     const writer = await this.#blobs.open(blob, 0)

@@ -20,9 +20,10 @@ function nextBlob(id: string, fence: number): string {
 }
 
 /**
- * Takes an upload back to what was synced, after a sync under this claim failed: the system may have dropped the rest, and
- * say at the next sync that all is well. It goes on from there in another blob.
- * @param stage - the claim, what it knows to be on the disk, and the pieces that it has made one of with the last commit
+ * Takes an upload back to what was synced, after a sync under this claim failed: the system may have dropped the rest,
+ * and say at the next sync that all is well. It goes on from there in another blob.
+ * @param stage - the claim, what it knows to be on the disk, and the pieces that it has made one of with the last
+ *   commit
  */
 export async function fallBackToSynced(
   records: Records,
@@ -55,8 +56,8 @@ export async function fallBackToSynced(
 }
 
 /**
- * Takes an upload back to the committed bytes that are there, under a claim that holds: something other than this package
- * has removed or replaced one of its blobs.
+ * Takes an upload back to the committed bytes that are there, under a claim that holds: something other than this
+ * package has removed or replaced one of its blobs.
  * @param replaced - whether the blob that is written to is another file than it was: nothing of it is used
  */
 export async function fallBackToKept(

@@ -32,8 +32,9 @@ const CHECKS: Checks<OffloadOptions> = { startTimeoutMs: milliseconds(1), onWork
  * The thread that calls waits only here, until the storage is made, so that whatever keeps it from starting is thrown
  * at once.
  *
- * A worker that dies is followed by another one. Calls under way fail with the code `EUNAVAILABLE`, which clients see as
- * 503; later ones wait for it. One that dies again and again is started after ever longer pauses, up to half a minute.
+ * A worker that dies is followed by another one. Calls under way fail with the code `EUNAVAILABLE`, which clients see
+ * as 503; later ones wait for it. One that dies again and again is started after ever longer pauses, up to half a
+ * minute.
  *
  * The module exports `createStorage(options)`, or such a function as its default; it may return a promise.
  * @param module - its URL (`new URL('./my-storage.js', import.meta.url)`), or its absolute path

@@ -116,8 +116,8 @@ export interface JournalEntry {
 }
 
 /**
- * The bytes of small finished uploads, kept with the records until their files have reached the disk: so one sync of the
- * records is enough for all that are completed at about the same time.
+ * The bytes of small finished uploads, kept with the records until their files have reached the disk: so one sync of
+ * the records is enough for all that are completed at about the same time.
  */
 export interface Journal {
   /** Up to how many bytes an upload may have. */
@@ -129,8 +129,8 @@ export interface Journal {
   /** Entries beyond a number that were there at a time, the oldest first. */
   entries(beyond: number, beforeMs: number, limit: number): Awaitable<readonly JournalEntry[]>
   /**
-   * Has the file of an entry made anew, unless its upload is gone: a removal comes wholly before or after that. The entry
-   * is another one then, of the present.
+   * Has the file of an entry made anew, unless its upload is gone: a removal comes wholly before or after that. The
+   * entry is another one then, of the present.
    * @param make - must not be asynchronous
    */
   restore(entry: JournalEntry, make: MakeFile): Awaitable<void>
@@ -164,13 +164,15 @@ export interface Records {
   /** One transaction: compare-and-swap on fence and offset. A complete upload never changes again: `moved`. */
   commit(id: string, fence: number, commit: RecordCommit): Awaitable<RecordCommitResult>
   /**
-   * Marks the record as removed, so that nobody sees it any more; its blobs go next. The claim stays, and can be renewed
-   * and given back. Otherwise it says what keeps the record.
+   * Marks the record as removed, so that nobody sees it any more; its blobs go next. The claim stays, and can be
+   * renewed and given back. Otherwise it says what keeps the record.
    */
   bury(id: string, fence: number, options: RemoveOptions): Awaitable<StoredUpload | Exclude<RemoveResult, 'removed'>>
   /** Drops a record that was buried, after its blobs. */
   forget(upload: StoredUpload): Awaitable<void>
-  /** Records that were buried and not forgotten, and that nobody holds any more: a kill or a failure came in between. */
+  /**
+   * Records that were buried and not forgotten, and that nobody holds any more: a kill or a failure came in between.
+   */
   buried(limit: number): Awaitable<readonly StoredUpload[]>
   /** What was kept of a record that was buried. */
   tombstone(id: string): Awaitable<Tombstone | undefined>
@@ -272,16 +274,16 @@ export interface Blobs {
    */
   syncFile(name: string): Awaitable<boolean>
   /**
-   * Makes a finished file of bytes, whatever is there under the names of the blob and of the file, and at once or not at
-   * all. Not asynchronous, as it is part of a transaction.
+   * Makes a finished file of bytes, whatever is there under the names of the blob and of the file, and at once or not
+   * at all. Not asynchronous, as it is part of a transaction.
    * @param anew - whether even what has these very bytes is written once more, since it may not reach the disk
    */
   restore(file: JournaledFile, bytes: Uint8Array, anew: boolean): string | undefined
   /**
    * Reads bytes of a blob, or of a finished file, which must have `size` bytes at least.
    * @param reuse - whether a chunk is done with when the next one is asked for, so that its memory may be used again
-   * @throws an error with code `ERR_BYTES_MISSING` if fewer are there, `ERR_BYTES_GONE` if there is nothing of that name; its
-   * message says where
+   * @throws an error with code `ERR_BYTES_MISSING` if fewer are there, `ERR_BYTES_GONE` if there is nothing of that
+   *   name; its message says where
    */
   read(
     from: { readonly blob: string } | FinishedFile,

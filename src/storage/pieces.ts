@@ -9,8 +9,8 @@ export function firstPieces(id: string): readonly Piece[] {
 }
 
 /**
- * The pieces after the claim of an unfinished upload ran out: the bytes up to the offset stay where they are, and what follows goes to a new
- * blob, since the former holder may wake up and write to the old one.
+ * The pieces after the claim of an unfinished upload ran out: the bytes up to the offset stay where they are, and what
+ * follows goes to a new blob, since the former holder may wake up and write to the old one.
  */
 export function piecesAfterTakeover(upload: StoredUpload, fence: number): readonly Piece[] {
   if (upload.complete) return upload.pieces
@@ -19,15 +19,16 @@ export function piecesAfterTakeover(upload: StoredUpload, fence: number): readon
 }
 
 /**
- * Whether an upload is complete and nobody holds it: what follows may begin. Whoever holds it may have completed it just
- * now, so that it is not on the disk yet, or the application may still refuse it; or it is being removed.
+ * Whether an upload is complete and nobody holds it: what follows may begin. Whoever holds it may have completed it
+ * just now, so that it is not on the disk yet, or the application may still refuse it; or it is being removed.
  */
 export function isReady({ complete, holder }: StoredUpload, nowMs: number): boolean {
   return complete && (holder === undefined || holder.leaseUntilMs <= nowMs)
 }
 
 /**
- * The partial uploads of a final one, in order; `undefined` if one is not there, or is none, or another upload has its id.
+ * The partial uploads of a final one, in order; `undefined` if one is not there, or is none, or another upload has its
+ * id.
  * @param find - gives the record of an id
  */
 export function partialsOf(
@@ -61,7 +62,9 @@ export function piecesUpTo(pieces: readonly Piece[], to: number): readonly Piece
   return pieces.filter(({ start }, index) => index === 0 || start < to)
 }
 
-/** The pieces of an upload that goes on from `to` in another blob, since the one that it had is not trusted any more. */
+/**
+ * The pieces of an upload that goes on from `to` in another blob, since the one that it had is not trusted any more.
+ */
 export function piecesAfterDistrust(pieces: readonly Piece[], to: number, blob: string): readonly Piece[] {
   return [...pieces.filter(({ start }) => start < to), { start: to, blob }]
 }

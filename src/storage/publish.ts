@@ -1,5 +1,5 @@
-// Gives finished files their names: right after the commit that completed the upload, or later where a kill came between
-// or something was in the way.
+// Gives finished files their names: right after the commit that completed the upload, or later where a kill came
+// between or something was in the way.
 
 import { wasNotTried } from './lost-bytes.js'
 import type { Blobs, FinishedFile, Records, StoredUpload } from './parts.js'
@@ -8,7 +8,8 @@ import type { PublishRequest } from './storage.js'
 
 /**
  * Gives the finished file its name right after the commit that completed its upload, under the claim.
- * @param trusting - runs the sync of the name, and answers for one that fails; `undefined` if the name need not be synced
+ * @param trusting - runs the sync of the name, and answers for one that fails; `undefined` if the name need not be
+ *   synced
  * @returns whether it has its name now: whoever publishes it later says what was in the way
  */
 export async function publishCommitted(
@@ -35,8 +36,8 @@ export async function publishCommitted(
 }
 
 /**
- * Gives the finished file of a complete upload its name, as {@link Storage.publish} has it. As long as somebody holds the
- * upload, the completion may be taken back, and then the blob is needed.
+ * Gives the finished file of a complete upload its name, as {@link Storage.publish} has it. As long as somebody holds
+ * the upload, the completion may be taken back, and then the blob is needed.
  * @param now - the present, in milliseconds since the epoch
  * @returns whether the upload is published by now
  */

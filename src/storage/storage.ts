@@ -14,8 +14,8 @@ export interface ClaimRequest {
   /** A holder that is known to be dead: its claim may be taken over although it has not run out. */
   readonly dead?: string | undefined
   /**
-   * A holder whose claim has run out whatever the storage's clock says, if it still is this one with this end: the clock
-   * was set back since, or the holder ran before the system was started the last time.
+   * A holder whose claim has run out whatever the storage's clock says, if it still is this one with this end: the
+   * clock was set back since, or the holder ran before the system was started the last time.
    */
   readonly lapsed?: Holder | undefined
   /** Whether a complete upload that nobody holds stays without a claim: the newcomer has nothing to write then. */
@@ -23,8 +23,8 @@ export interface ClaimRequest {
 }
 
 /**
- * What asking for a claim leads to: the claim, or its present holder, or the upload that is complete and stays unclaimed;
- * `undefined` if there is no such upload.
+ * What asking for a claim leads to: the claim, or its present holder, or the upload that is complete and stays
+ * unclaimed; `undefined` if there is no such upload.
  */
 export type ClaimResult =
   | { readonly upload: Upload; readonly fence: number }
@@ -70,7 +70,9 @@ export type CompletionOutcome =
   | { readonly result: CompletionResult | undefined; readonly activeAtMs?: number | undefined }
   | { readonly retryAfterMs: number; readonly step: CompletionStep }
 
-/** Which expired uploads are wanted. Times are compared with {@link Upload.activeAtMs}, in milliseconds since the epoch. */
+/**
+ * Which expired uploads are wanted. Times are compared with {@link Upload.activeAtMs}, in milliseconds since the epoch.
+ */
 export interface ExpiredRequest {
   /** Unfinished uploads and partial ones, active at this time for the last time or before it. `undefined`: none. */
   readonly unfinishedSinceMs: number | undefined
@@ -103,8 +105,8 @@ export interface Assembly {
 }
 
 /**
- * `ok`: the upload is complete by this call; `already`: by an earlier one; `unfinished`: a partial upload is; `too-large`:
- * the sum is above what the upload may have; `gone`: the upload or one of its partial uploads was removed.
+ * `ok`: the upload is complete by this call; `already`: by an earlier one; `unfinished`: a partial upload is;
+ * `too-large`: the sum is above what the upload may have; `gone`: the upload or one of its partial uploads was removed.
  */
 export type AssemblyResult = 'ok' | 'already' | 'unfinished' | 'too-large' | 'gone'
 
@@ -120,8 +122,8 @@ export interface RefusedName {
 
 /**
  * `exists`: the id or the name is taken, or a final upload still refers to bytes of an upload that had the id;
- * `no-partial`: a partial upload that it names is not there, or is none; `crowded`: {@link MAX_WAITING_FINALS} wait for one
- * already.
+ * `no-partial`: a partial upload that it names is not there, or is none; `crowded`: {@link MAX_WAITING_FINALS} wait for
+ * one already.
  */
 export type CreateResult = 'created' | 'exists' | 'no-partial' | 'crowded' | RefusedName
 
@@ -237,9 +239,9 @@ export interface Storage {
   close(): Awaitable<void>
 
   /**
-   * Takes the exclusive right to write, reading the upload in the same step. Each claim of an upload has a larger number
-   * (the fence) than all before. A holder whose claim ran out may still write, without knowing it: none of its bytes may
-   * ever take the place of a committed one.
+   * Takes the exclusive right to write, reading the upload in the same step. Each claim of an upload has a larger
+   * number (the fence) than all before. A holder whose claim ran out may still write, without knowing it: none of its
+   * bytes may ever take the place of a committed one.
    */
   claim?(id: string, request: ClaimRequest): Awaitable<ClaimResult>
   /** Prolongs a claim. `false` if it is lost. */
@@ -255,16 +257,16 @@ export interface Storage {
   readonly meetingPoint?: string | undefined
   /**
    * Reads committed bytes, `end` not included.
-   * @throws an error with code `ERR_BYTES_GONE` if whatever they were in is not there any more. Its message goes to the log
-   * alone, so let it say where that was.
+   * @throws an error with code `ERR_BYTES_GONE` if whatever they were in is not there any more. Its message goes to the
+   *   log alone, so let it say where that was.
    */
   read?(id: string, start: number, end: number): AsyncIterable<Uint8Array>
   /** What is left of an upload that was removed. */
   tombstone?(id: string): Awaitable<Tombstone | undefined>
   /**
-   * Uploads whose time is over, of each kind those first that were created first. None that is claimed: what moves does not expire. No partial
-   * upload that a final one waits for, no final upload that waits for a partial one which is claimed or was active since, and
-   * no finished upload that is not settled.
+   * Uploads whose time is over, of each kind those first that were created first. None that is claimed: what moves does
+   * not expire. No partial upload that a final one waits for, no final upload that waits for a partial one which is
+   * claimed or was active since, and no finished upload that is not settled.
    */
   expired?(request: ExpiredRequest): Awaitable<readonly string[]>
   /**
@@ -279,14 +281,14 @@ export interface Storage {
   vacuum?(limit: number): Awaitable<{ readonly more: boolean; readonly failures?: readonly unknown[] }>
 
   /**
-   * Makes a final upload of its partial uploads, as soon as they are complete and nobody has a claim of one: it refers to
-   * their bytes, nothing is copied. One transaction, and once done, doing it again changes nothing. It also says that
-   * a `copy` is due.
+   * Makes a final upload of its partial uploads, as soon as they are complete and nobody has a claim of one: it refers
+   * to their bytes, nothing is copied. One transaction, and once done, doing it again changes nothing. It also says
+   * that a `copy` is due.
    */
   assemble?(id: string, assembly: Assembly): Awaitable<AssemblyResult>
   /**
-   * Makes the finished file of a complete upload, where there are files: one file of its own for an assembled one, and its
-   * name if it lacks that. Once done, doing it again changes nothing.
+   * Makes the finished file of a complete upload, where there are files: one file of its own for an assembled one, and
+   * its name if it lacks that. Once done, doing it again changes nothing.
    * @param attempt - the one that {@link Storage.takeCompletion} gave
    * @returns `false` if that try has run out, or the upload is gone
    */
@@ -294,15 +296,16 @@ export interface Storage {
   /** The final uploads that wait for a partial upload. */
   waitingFinals?(partial: string): Awaitable<readonly string[]>
   /**
-   * Final uploads that wait for assembly although their partial uploads are complete or gone, in the order of their ids: a
-   * kill came in between, or somebody has a claim of a partial one. To be found without a look at those that have to wait.
+   * Final uploads that wait for assembly although their partial uploads are complete or gone, in the order of their
+   * ids: a kill came in between, or somebody has a claim of a partial one. To be found without a look at those that
+   * have to wait.
    * @param after - only those whose ids come after this one
    */
   readyFinals?(limit: number, after?: string): Awaitable<readonly string[]>
 
   /**
-   * Complete uploads for which a step is due now, the earliest first. None that is claimed: the commit that completed it
-   * is not on the disk yet, or it is being removed.
+   * Complete uploads for which a step is due now, the earliest first. None that is claimed: the commit that completed
+   * it is not on the disk yet, or it is being removed.
    */
   dueCompletions?(request: DueRequest): Awaitable<readonly string[]>
   /**
@@ -323,8 +326,9 @@ export interface Storage {
    */
   publish?(id: string, request: PublishRequest): Awaitable<boolean>
   /**
-   * Uploads, page by page, in an order that never changes: one that is there all the time comes once, whatever is created
-   * and removed meanwhile. A page costs no more than its limit: it may have fewer, even none, before the last one.
+   * Uploads, page by page, in an order that never changes: one that is there all the time comes once, whatever is
+   * created and removed meanwhile. A page costs no more than its limit: it may have fewer, even none, before the last
+   * one.
    */
   list?(request: ListRequest): Awaitable<ListResult>
   /** How many bytes can be stored still, where the storage knows. */

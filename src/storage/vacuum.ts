@@ -29,9 +29,9 @@ export async function finishRemoval(
 }
 
 /**
- * The blobs of an upload that is gone or has others now, but for those that another one names. To be asked before the sync
- * that makes their removal safe: another one that stops naming a blob after it would name it again after a power loss.
- * That one removes the blob itself.
+ * The blobs of an upload that is gone or has others now, but for those that another one names. To be asked before the
+ * sync that makes their removal safe: another one that stops naming a blob after it would name it again after a power
+ * loss. That one removes the blob itself.
  */
 export async function unsharedBlobs(
   records: Records,

@@ -12,8 +12,8 @@ import { isHeld, stateOf, type UploadState } from './state.js'
 export interface InspectedUpload extends HookUpload {
   readonly state: UploadState
   /**
-   * How many bytes have arrived, committed (`offset`) or not: for a progress bar. What arrives at another process counts
-   * when it is committed.
+   * How many bytes have arrived, committed (`offset`) or not: for a progress bar. What arrives at another process
+   * counts when it is committed.
    */
   readonly position: number
   /** Whether a request is writing to it at the moment, in this process or another one. */

@@ -3,9 +3,9 @@
 import { isPartial, isSettled, type Upload } from '../upload.js'
 
 /**
- * `unfinished`: bytes are missing, or its length is unknown; `waiting`: a final upload whose partial uploads are not all
- * complete; `processing`: all bytes are there, and `onUploadComplete` has not succeeded, or the file is not made yet;
- * `finished`: nothing is left to be done. What was removed, expired or rejected has no state: it is gone.
+ * `unfinished`: bytes are missing, or its length is unknown; `waiting`: a final upload whose partial uploads are not
+ * all complete; `processing`: all bytes are there, and `onUploadComplete` has not succeeded, or the file is not made
+ * yet; `finished`: nothing is left to be done. What was removed, expired or rejected has no state: it is gone.
  */
 export type UploadState = (typeof UPLOAD_STATES)[number]
 

@@ -1,4 +1,5 @@
-// Makes sure of a directory at the start: that it is there, may be written to, and is of a kind that keeps its promises.
+// Makes sure of a directory at the start: that it is there, may be written to, and is of a kind that keeps its
+// promises.
 
 import { accessSync, chmodSync, closeSync, constants, fchmodSync, openSync, statfsSync, statSync } from 'node:fs'
 import { dirname } from 'node:path'

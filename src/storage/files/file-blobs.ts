@@ -142,8 +142,8 @@ export class FileBlobs implements Blobs {
 
   async takeBack(file: FinishedFile, blob: string): Promise<void> {
     this.#finished.takeBack(file, this.#pathOf(blob))
-    // Before the record says so, or a power loss might leave the bytes where no record looks for them, or the name with a
-    // file that no record knows. It comes after a sync that failed, so another one may fail as well.
+    // Before the record says so, or a power loss might leave the bytes where no record looks for them, or the name with
+    // a file that no record knows. It comes after a sync that failed, so another one may fail as well.
     for (let tries = 0; tries < TAKE_BACK_TRIES; tries++) {
       try {
         return void (await Promise.all([this.#syncParts(), this.syncPlaced(file.name)]))
@@ -290,9 +290,9 @@ export class FileBlobs implements Blobs {
 }
 
 /**
- * Half of a blob must never have its name: whoever looks for that gives it the name of the finished file. The file keeps a
- * spare name, which tells it from others if the power is lost before the record with its identity has reached the disk.
- * The vacuum removes that name, after a sync of the records, as it does what a kill leaves.
+ * Half of a blob must never have its name: whoever looks for that gives it the name of the finished file. The file
+ * keeps a spare name, which tells it from others if the power is lost before the record with its identity has reached
+ * the disk. The vacuum removes that name, after a sync of the records, as it does what a kill leaves.
  */
 function writeWhole(path: string, bytes: Uint8Array): void {
   const spare = `${path}${SPARE}`

@@ -10,7 +10,8 @@ const WITH_BIRTH_TIMES: ReadonlySet<string> = new Set(['linux', 'darwin', 'win32
 
 /**
  * Whether the system says when files were made. A Linux kernel before 4.11, or a container that is kept from the call
- * `statx`, does not, and Node takes the time of the last change: /proc, whose files never were made, tells by having one.
+ * `statx`, does not, and Node takes the time of the last change: /proc, whose files never were made, tells by having
+ * one.
  */
 export function knowsBirthTimes(
   platform: string = process.platform,
@@ -33,8 +34,8 @@ function birthOf({ birthtimeNs }: Pick<BigIntStats, 'birthtimeNs'>): bigint {
 }
 
 /**
- * The identity of a file: it stays through renames, links and writes. Numbers of files are used again once a file is gone,
- * so the time at which it was made belongs to it, where the file system knows that.
+ * The identity of a file: it stays through renames, links and writes. Numbers of files are used again once a file is
+ * gone, so the time at which it was made belongs to it, where the file system knows that.
  */
 export function identityOf(stats: Stats): string {
   return `${stats.ino}.${birthOf(stats)}`
@@ -58,8 +59,8 @@ export function statPath(path: string): BigIntStats | undefined {
 }
 
 /**
- * Whether a file is the one that it should be. Where its identity is not known (the directory comes from a backup, say) or
- * does not have the time at which it was made, its size decides as well.
+ * Whether a file is the one that it should be. Where its identity is not known (the directory comes from a backup, say)
+ * or does not have the time at which it was made, its size decides as well.
  */
 export function isSameFile(
   found: BigIntStats,

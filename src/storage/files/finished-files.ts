@@ -43,8 +43,8 @@ export class FinishedFiles {
   }
 
   /**
-   * Gives a file its name, at once or not at all, beside the one that it has. Never by renaming it over another file, which
-   * a check before that could not rule out.
+   * Gives a file its name, at once or not at all, beside the one that it has. Never by renaming it over another file,
+   * which a check before that could not rule out.
    * @returns `false` if the file is neither there nor at its place
    * @throws Error that names both if something else is there
    */
@@ -69,14 +69,18 @@ export class FinishedFiles {
           this.#makeFolders(dirname(target))
           continue
         }
-        // Over a file that may be replaced; or the file system has no hard links: then nothing is closer to them than this.
+        // Over a file that may be replaced; or the file system has no hard links: then nothing is closer to them than
+        // this.
         renameSync(from, target)
         return true
       }
     }
   }
 
-  /** Takes the name of a finished file from it again. The file has another one, or gets that. Another file keeps the name. */
+  /**
+   * Takes the name of a finished file from it again. The file has another one, or gets that. Another file keeps the
+   * name.
+   */
   takeBack(file: FinishedFile, to: string): void {
     const target = this.pathOf(file.name)
     const found = statPath(target)
@@ -97,8 +101,8 @@ export class FinishedFiles {
   }
 
   /**
-   * Freeing the blocks of a large file takes long, so it is not done on the main thread; its name goes before that, at once:
-   * by the time that a thread is free, it may be the name of the file that has replaced it.
+   * Freeing the blocks of a large file takes long, so it is not done on the main thread; its name goes before that, at
+   * once: by the time that a thread is free, it may be the name of the file that has replaced it.
    */
   async #removeFile(path: string): Promise<void> {
     // Nobody's blob: after a kill the vacuum finds it.
@@ -137,7 +141,9 @@ export class FinishedFiles {
   }
 }
 
-/** @returns `false` if the two lie on different file systems: the application may have moved the folder, and left a link */
+/**
+ * @returns `false` if the two lie on different file systems: the application may have moved the folder, and left a link
+ */
 function renamed(from: string, to: string): boolean {
   try {
     renameSync(from, to)

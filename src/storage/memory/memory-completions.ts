@@ -97,7 +97,9 @@ export class MemoryCompletions {
   }
 }
 
-/** A completion begins once the finished file has its name; making that file is a part of the completion of a final one. */
+/**
+ * A completion begins once the finished file has its name; making that file is a part of the completion of a final one.
+ */
 function isDue(upload: StoredUpload): boolean {
   return upload.published !== false || upload.concat?.partials !== undefined
 }

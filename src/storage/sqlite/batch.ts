@@ -1,5 +1,5 @@
-// Puts what many requests ask of the database at about the same time into one transaction: locking it and writing the log
-// costs more than most statements do. And waits, off the event loop, for a database that another one is writing to.
+// Puts what many requests ask of the database at about the same time into one transaction: locking it and writing the
+// log costs more than most statements do. And waits, off the event loop, for a database that another one is writing to.
 
 import { isBusy, isFull } from './driver.js'
 import type { Writes } from './writes.js'

@@ -1,9 +1,9 @@
-// The worker behind Checkpointer: moves the write-ahead log into the database whenever it is told to, and starts the log
-// over. All that SQLite syncs is synced in here.
+// The worker behind Checkpointer: moves the write-ahead log into the database whenever it is told to, and starts the
+// log over. All that SQLite syncs is synced in here.
 //
-// SQLite starts the log over by itself with the first write after all of it has been moved, and syncs its new head in that
-// write: in a request, on the main thread. So a connection here reads as long as somebody else could do that (a log that is
-// read is not started over), and when all is moved the write that starts it over is one of this worker.
+// SQLite starts the log over by itself with the first write after all of it has been moved, and syncs its new head in
+// that write: in a request, on the main thread. So a connection here reads as long as somebody else could do that (a
+// log that is read is not started over), and when all is moved the write that starts it over is one of this worker.
 
 import { parentPort, workerData } from 'node:worker_threads'
 import type { CheckpointOutcome, CheckpointWorkerData } from './checkpointer.js'
@@ -80,7 +80,8 @@ function move(): number {
   const [row] = checkpoint.all() as { busy: number; log: number; checkpointed: number }[]
   // Another process is at it.
   if (row === undefined || row.busy !== 0) return 0
-  // Somebody has written since: there is something left to be moved, and as long as there is, nobody starts the log over.
+  // Somebody has written since: there is something left to be moved, and as long as there is, nobody starts the log
+  // over.
   if (versionNow() !== before || row.checkpointed < row.log) return row.log
   movedAt = before
   finish()

@@ -140,7 +140,8 @@ export class Checkpointer {
       execArgv: [],
     })
     worker.on('message', (outcome: CheckpointOutcome) => this.#ended(outcome))
-    // A worker may end without an error, too: something that runs in every thread (an agent, a preloaded module) ends it.
+    // A worker may end without an error, too: something that runs in every thread (an agent, a preloaded module) ends
+    // it.
     const onEnd = (cause: unknown): void => {
       if (this.#worker === worker) this.#failed(cause)
     }

@@ -36,7 +36,8 @@ const UNUSABLE = 'ERR_UNUSABLE_DRIVER'
 
 /**
  * Where the package `better-sqlite3` is looked for, in this order: from this package; from the program, since a bundle
- * is its own place; from the working directory, since a package that is linked in does not see the application's modules.
+ * is its own place; from the working directory, since a package that is linked in does not see the application's
+ * modules.
  */
 export const MODULE_FOLDERS: readonly string[] = [here, dirname(process.argv[1] ?? ''), process.cwd()].filter(
   (folder): folder is string => folder !== undefined && isAbsolute(folder),
@@ -111,7 +112,8 @@ function load(driver: SQLiteDriver, folders: readonly string[]): OpenDatabase {
 function requireBetterSQLite(folders: readonly string[]): unknown {
   let missing: unknown
   for (const folder of folders) {
-    // `createRequire` is not imported: in front of the ES module that esbuild makes there is often another import of it.
+    // `createRequire` is not imported: in front of the ES module that esbuild makes there is often another import of
+    // it.
     const requireFrom = process.getBuiltinModule('node:module').createRequire(join(folder, 'index.js'))
     try {
       assertUsable(requireFrom('better-sqlite3/package.json') as PackageJSON)

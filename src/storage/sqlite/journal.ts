@@ -157,8 +157,9 @@ export class SQLiteJournal implements Journal {
   }
 
   /**
-   * Makes the files whole that the system may have lost when it was started anew; before the first request. Several processes may do it at the
-   * same time. What fails (the disk may be full) is left to the settler, and to the next start.
+   * Makes the files whole that the system may have lost when it was started anew; before the first request. Several
+   * processes may do it at the same time. What fails (the disk may be full) is left to the settler, and to the next
+   * start.
    * @param restore - makes one; must not be asynchronous
    */
   recover(restore: MakeFile): void {

@@ -19,8 +19,8 @@ export class LogSync {
   readonly #alone: (action: () => void) => Promise<void>
   #descriptor: Promise<number> | undefined
   /**
-   * Whether some of it may not be on the disk although no sync will say so. At first nobody knows what became of the syncs
-   * of processes before this one.
+   * Whether some of it may not be on the disk although no sync will say so. At first nobody knows what became of the
+   * syncs of processes before this one.
    */
   #doubtful = true
   /**
@@ -79,7 +79,8 @@ export class LogSync {
     const descriptor = await this.#descriptor
     if (this.#doubtful) await this.#writeAgain(descriptor)
     try {
-      // Where the log begins anew in the space that it has, its size does not change, and the file system's journal is spared.
+      // Where the log begins anew in the space that it has, its size does not change, and the file system's journal is
+      // spared.
       await fdatasyncAsync(descriptor)
     } catch (error) {
       this.#doubtful = true
@@ -93,8 +94,8 @@ export class LogSync {
   }
 
   /**
-   * A descriptor of the log, for syncs alone. It is never one of the database file: closing that would drop the locks that
-   * SQLite holds on it in this process.
+   * A descriptor of the log, for syncs alone. It is never one of the database file: closing that would drop the locks
+   * that SQLite holds on it in this process.
    */
   async #open(): Promise<number> {
     // Writable, since Windows flushes nothing else.
@@ -104,9 +105,9 @@ export class LogSync {
   }
 
   /**
-   * After a sync that failed the system may have dropped what it could not write, and say at the next one that all is well.
-   * The log would have a hole then, and after a power loss nothing behind it would be found. It still has the bytes in
-   * memory, so that they are written once more. Rare, and short: the log has a few megabytes.
+   * After a sync that failed the system may have dropped what it could not write, and say at the next one that all is
+   * well. The log would have a hole then, and after a power loss nothing behind it would be found. It still has the
+   * bytes in memory, so that they are written once more. Rare, and short: the log has a few megabytes.
    */
   #writeAgain(descriptor: number): Promise<void> {
     return this.#alone(() => this.#copyOnto(descriptor))

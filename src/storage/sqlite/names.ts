@@ -1,4 +1,5 @@
-// Ids and names of uploads in SQLite: no two that a file system could not tell from each other, or keep beside each other.
+// Ids and names of uploads in SQLite: no two that a file system could not tell from each other, or keep beside each
+// other.
 
 import type { NewUpload } from '../../upload.js'
 import { foldedName, inTheWay, namesAbove } from '../file-names.js'
@@ -10,8 +11,8 @@ import type { Writes } from './writes.js'
 /** An upload that leaves its name to one that may take it: a finished one, or another of that kind. */
 const STAYS = '(? = 0 OR (complete = 0 AND overwrite = 0))'
 
-// A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob of
-// the id (`id`, `id.…`) may be what a removed partial upload has left to a final one.
+// A name must be no other upload's id either: that is the name of the file of an upload that has no other. And no blob
+// of the id (`id`, `id.…`) may be what a removed partial upload has left to a final one.
 const INSERT = `INSERT INTO uploads (id, name, name_key, length, metadata, created_at, active_at, attributes, concat, overwrite,
   fence) SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?`
 const NAME_IS_FREE = `NOT EXISTS (SELECT 1 FROM uploads WHERE name_key = ? AND ${STAYS})

@@ -4,7 +4,9 @@ import type { CompletionResult, Concat } from '../../upload.js'
 import type { Piece, StoredUpload } from '../parts.js'
 import { firstPieces } from '../pieces.js'
 
-/** A whole row, for SELECT and RETURNING: as one value, since drivers take longer over twenty of them than JSON does. */
+/**
+ * A whole row, for SELECT and RETURNING: as one value, since drivers take longer over twenty of them than JSON does.
+ */
 export const RECORD = `json_array(id, name, length, offset, metadata, created_at, active_at, complete, fence, owner,
   lease_until, pieces, attributes, concat, due_at, attempt, worker, result, synced, boot, step, published, file, overwrite)
   AS record`

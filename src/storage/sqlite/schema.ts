@@ -129,9 +129,11 @@ export function prepareDatabase(database: Database): void {
   database.exec('PRAGMA secure_delete = ON')
   // A checkpoint syncs the whole database, so it is left to a worker.
   database.exec('PRAGMA wal_autocheckpoint = 0')
-  // 16 MiB: all but the leaves of a million uploads, so that each is one page away. Used only as far as there are so many.
+  // 16 MiB: all but the leaves of a million uploads, so that each is one page away. Used only as far as there are so
+  // many.
   database.exec('PRAGMA cache_size = -16384')
-  // What is only read is read where the system has it, without a call for each page; nothing is written that way. 1 GiB.
+  // What is only read is read where the system has it, without a call for each page; nothing is written that way. 1
+  // GiB.
   database.exec('PRAGMA mmap_size = 1073741824')
   if (versionOf(database) !== SCHEMA_VERSION) migrate(database)
   try {
@@ -142,8 +144,8 @@ export function prepareDatabase(database: Database): void {
 }
 
 /**
- * Writes something that changes nothing; to be called in a transaction. The first write to a log that is new or wholly moved
- * into the database syncs its head: it is made where nobody waits for it.
+ * Writes something that changes nothing; to be called in a transaction. The first write to a log that is new or wholly
+ * moved into the database syncs its head: it is made where nobody waits for it.
  */
 export function startOver(database: Database): void {
   // As it is: a process of a later version may have migrated the database meanwhile.

@@ -35,13 +35,14 @@ export interface SQLiteStorageOptions {
    */
   readonly fileMode?: number | undefined
   /**
-   * The mode of the folders that names of finished files need (`a` of `a/b`), and of `directory` if it is made: `0o750`, say.
+   * The mode of the folders that names of finished files need (`a` of `a/b`), and of `directory` if it is made:
+   * `0o750`, say.
    * @default 0o777 without the bits of the umask
    */
   readonly directoryMode?: number | undefined
   /**
-   * The mode of the subfolder `.resumable-upload`: records and unfinished bytes. `0o770` lets servers of several users of
-   * a group share the directory; they need `fileMode: 0o660` as well.
+   * The mode of the subfolder `.resumable-upload`: records and unfinished bytes. `0o770` lets servers of several users
+   * of a group share the directory; they need `fileMode: 0o660` as well.
    * @default 0o700: only the user of the server
    */
   readonly stateMode?: number | undefined
@@ -100,8 +101,8 @@ export class SQLiteStorage extends CombinedStorage {
 
   /**
    * @param options - where to keep uploads
-   * @throws Error if there is no SQLite driver, if the directory can't be written to (with path, cause and remedy), or if
-   * a later version of this package has written to it
+   * @throws Error if there is no SQLite driver, if the directory can't be written to (with path, cause and remedy), or
+   *   if a later version of this package has written to it
    * @throws TypeError if an option is unknown, or can't be what it says
    */
   constructor(options: SQLiteStorageOptions = {}) {

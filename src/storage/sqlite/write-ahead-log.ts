@@ -60,8 +60,8 @@ export class WriteAheadLog {
   }
 
   /**
-   * If the log can't grow, it is moved into the database, for which there is the reserve, and begins anew in the space that
-   * it has. So removing an upload, for one, succeeds on a full disk.
+   * If the log can't grow, it is moved into the database, for which there is the reserve, and begins anew in the space
+   * that it has. So removing an upload, for one, succeeds on a full disk.
    */
   async makeRoom(): Promise<void> {
     this.#reserve.release()
@@ -70,7 +70,10 @@ export class WriteAheadLog {
     else this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)')
   }
 
-  /** Closes the connection, and the worker after it: whoever is the last one moves the log into the database, with its syncs. */
+  /**
+   * Closes the connection, and the worker after it: whoever is the last one moves the log into the database, with its
+   * syncs.
+   */
   async close(): Promise<void> {
     await this.#sync.close()
     this.#database.close()
