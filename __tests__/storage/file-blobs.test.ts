@@ -47,3 +47,25 @@ it('reads more at a time for whoever takes it promptly, and little again after a
   now.mockRestore()
   expect(sizes).toEqual([64, 128, 256, 256, 64, 128, 256, 256, 92])
 })
+
+it('reads more at a time for no more than 64 at once', async () => {
+  const KIB = 1024
+  const directory = tempFolder()
+  mkdirSync(join(directory, 'parts'))
+  writeFileSync(join(directory, 'parts', 'blob'), Buffer.alloc(1024 * KIB))
+  const now = jest.spyOn(performance, 'now').mockReturnValue(0)
+  const blobs = new FileBlobs({ directory, partsDirectory: join(directory, 'parts') })
+  const second = async (): Promise<{ kib: number; end(): Promise<unknown> }> => {
+    const reading = blobs.read({ blob: 'blob' }, 0, 1024 * KIB)
+    await reading.next()
+    const { value } = await reading.next()
+    return { kib: (value as Uint8Array).length / KIB, end: () => reading.return(undefined) }
+  }
+  const held = await Promise.all(Array.from({ length: 65 }, second))
+  expect(held.map(({ kib }) => kib).sort()).toEqual([...Array(64).fill(128), 64])
+  await Promise.all(held.map(({ end }) => end()))
+  const after = await second()
+  expect(after.kib).toBe(128)
+  await after.end()
+  now.mockRestore()
+})

@@ -36,18 +36,13 @@ import { identityOf, isSameFile, statOpen, statPath } from './file-identity.js'
 import { FileWriter } from './file-writer.js'
 import { FinishedFiles } from './finished-files.js'
 import { makeFolder, syncFolder } from './folders.js'
+import { LARGE_READS, ReadSizes } from './read-sizes.js'
 
 const openAsync = promisify(open)
 const readAsync = promisify(read)
 const closeAsync = promisify(close)
 const fdatasyncAsync = promisify(fdatasync)
 
-/** How much is read at a time, in bytes: each read takes a trip through the thread pool … */
-const READ_BYTES = 256 * 1024
-/** … and where it is sent to a client, which may stop taking it and hold it: this much at first, … */
-const SENT_BYTES = 64 * 1024
-/** … and twice as much each time after a client that has taken all of it within this many milliseconds. */
-const PROMPT_MS = 100
 const TAKE_BACK_TRIES = 5
 /** So many names of a folder are fetched with one trip through the thread pool. */
 const LISTED_AT_ONCE = 256
@@ -77,6 +72,7 @@ export interface FileBlobsOptions {
 export class FileBlobs implements Blobs {
   readonly #directory: string
   readonly #parts: string
+  readonly #readSizes = new ReadSizes()
   readonly #finished: FinishedFiles
   readonly #fileMode: number | undefined
   readonly #syncParts: () => Promise<void>
@@ -228,6 +224,7 @@ export class FileBlobs implements Blobs {
     } catch (error) {
       throw isMissing(error) ? bytesGone(path, error) : error
     }
+    const size = reuse ? LARGE_READS : this.#readSizes.begin()
     try {
       const found = fstatSync(descriptor, { bigint: true })
       // It may be the file of another upload, or another user's, by now.
@@ -239,22 +236,21 @@ export class FileBlobs implements Blobs {
       const least = 'size' in from ? from.size : end
       if (stored < least) throw bytesMissing(path, least, stored)
       let buffer: Uint8Array | undefined
-      let most = reuse ? READ_BYTES : SENT_BYTES
       for (let position = start; position < end; ) {
         // Not by a stream: that is a third more work, and it can't use a buffer again.
-        const size = Math.min(most, end - position)
-        buffer = reuse && buffer ? buffer : Buffer.allocUnsafeSlow(size)
-        const { bytesRead } = await readAsync(descriptor, buffer, 0, size, position).catch((cause: unknown) => {
+        const wanted = Math.min(size.bytes, end - position)
+        buffer = reuse && buffer ? buffer : Buffer.allocUnsafeSlow(wanted)
+        const { bytesRead } = await readAsync(descriptor, buffer, 0, wanted, position).catch((cause: unknown) => {
           throw unreadable(path, cause)
         })
         if (bytesRead === 0) throw bytesMissing(path, end, position)
         position += bytesRead
         const handedOverMs = performance.now()
         yield buffer.subarray(0, bytesRead)
-        const isPrompt = reuse || performance.now() - handedOverMs < PROMPT_MS
-        most = isPrompt ? Math.min(2 * most, READ_BYTES) : SENT_BYTES
+        size.taken(performance.now() - handedOverMs)
       }
     } finally {
+      size.end()
       await closeAsync(descriptor)
     }
   }
