@@ -136,7 +136,7 @@ const KINDS = {
     })
     trickle(10_000, request)
   },
-  // A part of 64 KiB, and a final upload that names it 64 times: 20 copies of 4 MiB are asked for each second.
+  // A part of 64 KiB, and a final upload that names it 64 times: 10 copies of 4 MiB are asked for each second.
   async 'copies of one part'() {
     const part = 'x'.repeat(65_536)
     const copy = async (socket) => {
@@ -150,7 +150,7 @@ const KINDS = {
     }
     await each(() => {})
     let next = 0
-    setInterval(() => copy(sockets[next++ % sockets.length]), 50)
+    setInterval(() => copy(sockets[next++ % sockets.length]), 100)
   },
   async 'downloads that stall'() {
     const socket = await open()

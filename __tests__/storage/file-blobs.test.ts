@@ -45,10 +45,10 @@ it('reads more at a time for whoever takes it promptly, and little again after a
     if (sizes.length === 4) now.mockReturnValue(1000)
   }
   now.mockRestore()
-  expect(sizes).toEqual([64, 128, 256, 256, 64, 128, 256, 256, 92])
+  expect(sizes).toEqual([32, 64, 128, 256, 32, 64, 128, 256, 256, 256, 28])
 })
 
-it('reads more at a time for no more than 64 at once', async () => {
+it('reads more at a time for no more than 32 at once', async () => {
   const KIB = 1024
   const directory = tempFolder()
   mkdirSync(join(directory, 'parts'))
@@ -61,11 +61,11 @@ it('reads more at a time for no more than 64 at once', async () => {
     const { value } = await reading.next()
     return { kib: (value as Uint8Array).length / KIB, end: () => reading.return(undefined) }
   }
-  const held = await Promise.all(Array.from({ length: 65 }, second))
-  expect(held.map(({ kib }) => kib).sort()).toEqual([...Array(64).fill(128), 64])
+  const held = await Promise.all(Array.from({ length: 33 }, second))
+  expect(held.map(({ kib }) => kib).sort()).toEqual([32, ...Array(32).fill(64)])
   await Promise.all(held.map(({ end }) => end()))
   const after = await second()
-  expect(after.kib).toBe(128)
+  expect(after.kib).toBe(64)
   await after.end()
   now.mockRestore()
 })

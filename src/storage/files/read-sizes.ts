@@ -4,11 +4,11 @@
 /** Where the bytes are copied, and clients that take them promptly: bytes. */
 const LARGE_BYTES = 256 * 1024
 /** For a client at first, and for a slow one: bytes. */
-const SMALL_BYTES = 64 * 1024
+const SMALL_BYTES = 32 * 1024
 /** A client that takes all of a read within this many milliseconds gets twice as much with the next one … */
 const PROMPT_MS = 100
 /** … as long as no more readings than this have more than a little. */
-const MAX_LARGE = 64
+const MAX_LARGE = 32
 
 /** The sizes of one reading. */
 export interface ReadSize {
