@@ -32,13 +32,20 @@ it('a folder that was synced leaves nothing in memory', async () => {
   expect(Number.parseInt(stdout, 10)).toBeLessThan(FOLDERS)
 })
 
-it('reads more at a time for whoever takes it promptly, and little again after a pause', async () => {
-  const KIB = 1024
+const KIB = 1024
+
+/** A blob of 2 MiB, and a clock that stands still. */
+function withBlob(): { blobs: FileBlobs; now: jest.SpyInstance<number, []> } {
   const directory = tempFolder()
-  mkdirSync(join(directory, 'parts'))
-  writeFileSync(join(directory, 'parts', 'blob'), Buffer.alloc(2048 * KIB))
+  const partsDirectory = join(directory, 'parts')
+  mkdirSync(partsDirectory)
+  writeFileSync(join(partsDirectory, 'blob'), Buffer.alloc(2048 * KIB))
   const now = jest.spyOn(performance, 'now').mockReturnValue(0)
-  const blobs = new FileBlobs({ directory, partsDirectory: join(directory, 'parts') })
+  return { blobs: new FileBlobs({ directory, partsDirectory }), now }
+}
+
+it('reads more at a time for a client that takes it promptly, and little again after a pause', async () => {
+  const { blobs, now } = withBlob()
   const sizes: number[] = []
   for await (const chunk of blobs.read({ blob: 'blob' }, 0, 1500 * KIB)) {
     sizes.push(chunk.length / KIB)
@@ -49,12 +56,7 @@ it('reads more at a time for whoever takes it promptly, and little again after a
 })
 
 it('reads more at a time for no more than 32 at once', async () => {
-  const KIB = 1024
-  const directory = tempFolder()
-  mkdirSync(join(directory, 'parts'))
-  writeFileSync(join(directory, 'parts', 'blob'), Buffer.alloc(1024 * KIB))
-  const now = jest.spyOn(performance, 'now').mockReturnValue(0)
-  const blobs = new FileBlobs({ directory, partsDirectory: join(directory, 'parts') })
+  const { blobs, now } = withBlob()
   const second = async (): Promise<{ kib: number; end(): Promise<unknown> }> => {
     const reading = blobs.read({ blob: 'blob' }, 0, 1024 * KIB)
     await reading.next()

@@ -244,8 +244,8 @@ function requireOk(result: CommitResult): void {
 
 function bytesWereLost({ id, offset }: Upload): Error {
   return new Error(
-    `of the upload ${id} not all of the ${offset} bytes are there that were stored: something other than this server has ` +
-      'removed or replaced its unfinished file. It goes on from what is there. Exclude .resumable-upload from clean-up jobs.',
+    `of the upload ${id} not all of the ${offset} bytes are there that were stored: something other than this server ` +
+      'has removed or replaced its unfinished file. It goes on from what is there. Exclude .resumable-upload from clean-up jobs.',
   )
 }
 
